@@ -1,0 +1,1 @@
+"""A flight recorder for orders bought from API v2 panels."""

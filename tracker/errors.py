@@ -1,0 +1,155 @@
+"""One tree of errors: local faults, faults of a panel, and replies that cannot be believed.
+
+A `LocalFault` is mended by a person here (a restart does not help) and carries its exit code. A `PanelFault` is
+recorded, backed off from and survived. Rounds pass panel faults as values, so that one batch's trouble never
+unwinds the others.
+"""
+
+from typing import ClassVar, Final
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_PARTLY: Final = 3
+EXIT_KEY_REFUSED: Final = 4
+EXIT_UNREACHABLE: Final = 5
+EXIT_UNKNOWN_OUTCOME: Final = 6
+EXIT_DATABASE: Final = 10
+EXIT_LEASE: Final = 11
+EXIT_CONFIGURATION: Final = 78
+
+
+class TrackerError(Exception):
+    """Anything that tracker says itself; the text is a sentence for a person, with the remedy."""
+
+    exit_code: ClassVar[int] = EXIT_FAILED
+
+
+class UsageFault(TrackerError):
+    """What was typed cannot be meant."""
+
+    exit_code = EXIT_USAGE
+
+
+class LocalFault(TrackerError):
+    """Something here that a restart cannot mend."""
+
+
+class ConfigurationFault(LocalFault):
+    """The configuration cannot be used; the text lists every error in it."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
+class DatabaseUnfit(LocalFault):
+    """There is no database, or one that this tracker must not touch."""
+
+    exit_code = EXIT_DATABASE
+
+
+class DatabaseUnreachable(TrackerError):
+    """The database does not answer right now; polling pauses and tries again."""
+
+    exit_code = EXIT_DATABASE
+
+
+class LeaseHeld(LocalFault):
+    """Another process polls this panel."""
+
+    exit_code = EXIT_LEASE
+
+
+class LeaseLost(TrackerError):
+    """Our right to poll ended before a write: nothing was written."""
+
+    exit_code = EXIT_LEASE
+
+
+class PanelFault(TrackerError):
+    """A request that brought no answer we can use."""
+
+    exit_code = EXIT_FAILED
+    kind: ClassVar[str] = "fault"
+    arrived: ClassVar[bool] = True
+    """Whether the panel may have acted on the request. Only where this is False is sending again safe."""
+
+
+class Unreachable(PanelFault):
+    """The request provably never reached the panel: name, connection or TLS failed."""
+
+    exit_code = EXIT_UNREACHABLE
+    kind = "unreachable"
+    arrived = False
+
+
+class TimedOut(PanelFault):
+    """The deadline passed before the whole reply was there."""
+
+    exit_code = EXIT_UNREACHABLE
+    kind = "timeout"
+
+
+class Interrupted(PanelFault):
+    """The connection broke after the request was on its way."""
+
+    exit_code = EXIT_UNREACHABLE
+    kind = "interrupted"
+
+
+class Stopped(PanelFault):
+    """We are stopping ourselves and let the request go."""
+
+    kind = "stopped"
+
+
+class ServerFault(PanelFault):
+    """The panel, or something before it, answered with an error page (5xx, a redirect, a firewall)."""
+
+    exit_code = EXIT_UNREACHABLE
+    kind = "server"
+
+
+class RateLimited(PanelFault):
+    """Too many requests; `retry_after` is the panel's hint in seconds, where it gave one."""
+
+    kind = "rate_limited"
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class KeyRefused(PanelFault):
+    """The panel does not accept the key, or has closed the account."""
+
+    exit_code = EXIT_KEY_REFUSED
+    kind = "key_refused"
+
+
+class Unavailable(PanelFault):
+    """The panel itself says that it cannot answer now."""
+
+    exit_code = EXIT_UNREACHABLE
+    kind = "unavailable"
+
+
+class Refused(PanelFault):
+    """A complete answer that refuses the request as a whole; `text` is the panel's own words."""
+
+    kind = "refused"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class NotUnderstood(Refused):
+    """The panel does not know this form of the request (a bulk form, usually)."""
+
+    kind = "not_understood"
+
+
+class BadReply(PanelFault):
+    """A reply that is no answer to what was asked: no JSON, too large, another shape."""
+
+    kind = "bad_reply"

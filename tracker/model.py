@@ -1,0 +1,190 @@
+"""The words of the project as records: states, what a panel said, and what we know.
+
+Nothing here imports anything of ours, reads a clock, or touches the outside. Records that are made for every
+order of every poll are named tuples: they are as immutable as a frozen dataclass and three times cheaper to make.
+Every `datetime` is aware and in UTC, every amount of money is a `Decimal`, every id is text.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+
+OpenState: TypeAlias = Literal["new", "pending", "processing", "in_progress", "paused", "active", "unknown"]
+SettledState: TypeAlias = Literal["completed", "partial", "canceled", "refunded", "failed", "expired", "missing"]
+State: TypeAlias = OpenState | SettledState
+RefillState: TypeAlias = Literal[
+    "requested", "pending", "in_progress", "unknown", "completed", "rejected", "failed", "canceled", "missing"
+]
+Kind: TypeAlias = Literal["statuses", "refills", "catalog", "balance"]
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+OPEN_STATES: Final[tuple[State, ...]] = get_args(OpenState)
+SETTLED_STATES: Final[tuple[State, ...]] = get_args(SettledState)
+STATES: Final[tuple[State, ...]] = OPEN_STATES + SETTLED_STATES
+REFILL_STATES: Final[tuple[RefillState, ...]] = get_args(RefillState)
+
+SETTLED: Final[frozenset[str]] = frozenset(SETTLED_STATES)
+REFILL_SETTLED: Final[frozenset[str]] = frozenset({"completed", "rejected", "failed", "canceled", "missing"})
+
+NO_CURRENCY: Final = "XXX"
+"""ISO 4217's code for "no currency": the panel told none."""
+
+BATCH: Final = 100
+"""Ids in one request: the documented most of API v2; panels answer falsely, or not at all, beyond it."""
+
+
+class Status(NamedTuple):
+    """What a panel said about one order. A figure that it did not tell is None."""
+
+    state: State
+    panel_status: str
+    charge: Decimal | None = None
+    currency: str | None = None
+    start_count: int | None = None
+    remains: int | None = None
+    children: tuple[str, ...] = ()
+    """Ids of the orders that a drip-feed or a subscription has placed so far."""
+
+
+class RefillStatus(NamedTuple):
+    """What a panel said about one refill."""
+
+    state: RefillState
+    panel_status: str
+
+
+class NotFound(NamedTuple):
+    """The panel says that it knows no such id: a suspicion, not a state, for panels say it wrongly."""
+
+    text: str
+
+
+class Odd(NamedTuple):
+    """An item of a reply that could not be believed."""
+
+    kind: str
+    """`absent`, `bad_item` or `item_error`."""
+    detail: str
+    """Redacted and capped by whoever made it."""
+
+
+Answer: TypeAlias = Status | NotFound | Odd
+RefillAnswer: TypeAlias = RefillStatus | NotFound | Odd
+
+
+class Order(NamedTuple):
+    """An order as the database knows it: all that deciding about an answer needs."""
+
+    key: int
+    """`orders.id`; `order_id` is the panel's name for it."""
+    order_id: str
+    state: State
+    panel_status: str | None
+    charge: Decimal | None
+    currency: str | None
+    start_count: int | None
+    remains: int | None
+    quantity: int | None
+    seq: int
+    """Number of its newest transition; 0 for an order that was never answered."""
+    state_at: datetime
+    state_remains: int | None
+    """`remains` when the state began."""
+    changed_at: datetime | None
+    checked_at: datetime | None
+    settled_at: datetime | None
+    misses: int
+    """0: fine. 1: a batch did not answer it, so it is asked singly. 1 + n: n single answers "no such id"."""
+    missed_at: datetime | None
+
+
+class Refill(NamedTuple):
+    """A refill as the database knows it."""
+
+    key: int
+    order_id: str
+    refill_id: str
+    state: RefillState
+    panel_status: str | None
+    seq: int
+    state_at: datetime
+    checked_at: datetime | None
+    settled_at: datetime | None
+    misses: int
+    missed_at: datetime | None
+
+
+class Anomaly(NamedTuple):
+    """A kind of reply that was not believed; `order_id` is empty where it concerns the whole panel."""
+
+    order_id: str
+    kind: str
+    detail: str
+
+
+class Service(NamedTuple):
+    """One row of a panel's catalog. What the panel did not tell is None."""
+
+    service_id: str
+    name: str
+    type: str | None = None
+    category: str | None = None
+    rate: Decimal | None = None
+    """Price of 1000."""
+    min: int | None = None
+    max: int | None = None
+    refill: bool | None = None
+    cancel: bool | None = None
+
+
+class Balance(NamedTuple):
+    """What the account holds."""
+
+    balance: Decimal
+    currency: str = NO_CURRENCY
+
+
+class Plan(NamedTuple):
+    """The orders of one round by key: those for batches, sorted, and those to be asked about singly."""
+
+    keys: Sequence[int] = ()
+    singles: Sequence[int] = ()
+
+
+class RefillPlan(NamedTuple):
+    """The refills of one round: those for batches, and those to be asked about singly."""
+
+    refills: Sequence[Refill] = ()
+    singles: Sequence[Refill] = ()
+
+
+class Learned(NamedTuple):
+    """What a panel was learned to understand; None: not tried yet."""
+
+    bulk_status: bool | None = None
+    bulk_refill: bool | None = None
+    learned_at: datetime | None = None
+
+
+class Counts(NamedTuple):
+    """What one round did; part of its row in `rounds` and of its line in the log."""
+
+    requests: int = 0
+    asked: int = 0
+    answered: int = 0
+    changed: int = 0
+    anomalies: int = 0
+
+
+class RoundRow(NamedTuple):
+    """One finished round."""
+
+    round_id: str
+    kind: Kind
+    started_at: datetime
+    finished_at: datetime
+    counts: Counts
+    outcome: str
+    """`ok`, or the kind of the fault that ended it (`stopped` is our own)."""
+    error: str | None = None
