@@ -1,0 +1,259 @@
+"""What an answer means for an order: old order + answer + now -> what to write. Pure.
+
+Each order is decided alone, so one odd answer never spoils its neighbours in the batch. Nothing is invented: an
+answer that could not be believed changes no figure and no state, it only becomes an anomaly (promise P4).
+"""
+
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from tracker import pace
+from tracker.model import (
+    REFILL_SETTLED,
+    SETTLED,
+    Anomaly,
+    Answer,
+    NotFound,
+    Odd,
+    Order,
+    Refill,
+    RefillAnswer,
+    RefillState,
+    RefillStatus,
+    Status,
+)
+from tracker.pace import Pacing
+
+CONFIRMATIONS: Final = 3
+"""Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (design section 5, Missing)."""
+
+RANK: Final = {
+    "new": 0,
+    "pending": 1,
+    "unknown": 1,
+    "processing": 2,
+    "in_progress": 2,
+    "active": 2,
+    "paused": 2,
+}
+"""How far an open state has come; every settled state counts as 3."""
+
+
+class Decision(NamedTuple):
+    """What to write for one order. `before` is the row as read, and so the guard of the write."""
+
+    before: Order
+    after: Order
+    next_poll_at: datetime
+    closed_at: datetime | None = None
+    transition: bool = False
+    progress: bool = False
+    anomaly: Anomaly | None = None
+    children: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the history gains a row."""
+        return self.transition or self.progress
+
+    @property
+    def regression(self) -> bool:
+        """Whether the state moved backwards; recorded like any move, and logged louder."""
+        return RANK.get(self.after.state, 3) < RANK.get(self.before.state, 3)
+
+
+class RefillDecision(NamedTuple):
+    """What to write for one refill."""
+
+    before: Refill
+    after: Refill
+    next_poll_at: datetime
+    closed_at: datetime | None = None
+    transition: bool = False
+    anomaly: Anomaly | None = None
+
+
+class Moment(NamedTuple):
+    """What deciding needs beside the order and the answer; one for a whole batch but for `jitter`."""
+
+    now: datetime
+    pacing: Pacing
+    tightening: float = 1.0
+    singly: bool = False
+    """Whether the order was asked about alone, which alone can confirm that it is missing."""
+
+
+def decide(order: Order, answer: Answer, moment: Moment, jitter: float = 0.0) -> Decision:
+    """Return what `answer`, received at `moment.now`, means for `order`. `jitter` is random in [0, 1)."""
+    if isinstance(answer, Status):
+        return _answered(order, answer, moment, jitter)
+    if isinstance(answer, NotFound):
+        return _not_found(order, answer.text, moment)
+    return _odd(order, answer, moment, jitter)
+
+
+def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Decision:
+    now = moment.now
+    state = told.state
+    charge = order.charge if told.charge is None else told.charge
+    currency = told.currency or order.currency
+    start_count = order.start_count if told.start_count is None else told.start_count
+    remains = order.remains if told.remains is None else told.remains
+    transition = state != order.state or told.panel_status != order.panel_status
+    figures = (
+        remains != order.remains
+        or charge != order.charge
+        or start_count != order.start_count
+        or currency != order.currency
+    )
+    entered = state != order.state
+    settled_at = (
+        (now if entered or order.settled_at is None else order.settled_at) if state in SETTLED else None
+    )
+    after = Order(
+        order.key,
+        order.order_id,
+        state,
+        told.panel_status,
+        charge,
+        currency,
+        start_count,
+        remains,
+        order.quantity,
+        order.seq + transition,
+        now if entered else order.state_at,
+        # A first figure that arrives within the state counts as the one it began with.
+        remains if entered or order.state_remains is None else order.state_remains,
+        now if transition or figures else order.changed_at,
+        now,
+        settled_at,
+        0,
+        None,
+    )
+    seconds = pace.interval(after, now, moment.pacing, moment.tightening)
+    return Decision(
+        order,
+        after,
+        pace.due(now, seconds, jitter),
+        _closing(settled_at, now, moment.pacing),
+        transition,
+        figures and not transition,
+        None,
+        told.children,
+    )
+
+
+def _not_found(order: Order, text: str, moment: Moment) -> Decision:
+    now, pacing = moment.now, moment.pacing
+    anomaly = Anomaly(order.order_id, "not_found", text)
+    if order.state == "missing":
+        due = pace.due(now, pacing.settled)
+        return Decision(order, order, due, _closing(order.settled_at, now, pacing), anomaly=anomaly)
+    misses, missed_at = _missed(order.misses, order.missed_at, moment)
+    if misses <= CONFIRMATIONS:
+        # Asked singly at once where only a batch said so; later ones wait until they count as a confirmation.
+        due = now if missed_at is None else max(now, missed_at + timedelta(seconds=pacing.confirm))
+        return Decision(order, order._replace(misses=misses, missed_at=missed_at), due, anomaly=anomaly)
+    after = order._replace(
+        state="missing",
+        panel_status=text,
+        seq=order.seq + 1,
+        state_at=now,
+        state_remains=order.remains,
+        changed_at=now,
+        settled_at=now,
+        misses=0,
+        missed_at=None,
+    )
+    return Decision(order, after, pace.due(now, pacing.settled), transition=True, anomaly=anomaly)
+
+
+def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
+    anomaly = Anomaly(order.order_id, odd.kind, odd.detail)
+    if odd.kind == "absent" and not order.misses:
+        # Some panels leave ids out of a batch that they answer alone.
+        return Decision(order, order._replace(misses=1), moment.now, anomaly=anomaly)
+    seconds = pace.interval(order, moment.now, moment.pacing, moment.tightening)
+    return Decision(order, order, pace.due(moment.now, seconds, jitter), anomaly=anomaly)
+
+
+def decide_refill(
+    refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0
+) -> RefillDecision:
+    """Return what `answer` means for `refill`; the same rules as for orders, without figures."""
+    now, pacing = moment.now, moment.pacing
+    if isinstance(answer, RefillStatus):
+        return _refill_answered(refill, answer, moment, jitter)
+    if isinstance(answer, Odd):
+        misses = max(refill.misses, 1) if answer.kind == "absent" else refill.misses
+        anomaly = Anomaly(
+            refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}"
+        )
+        due = pace.due(now, _refill_interval(refill.state, refill.state_at, moment), jitter)
+        return RefillDecision(refill, refill._replace(misses=misses), due, anomaly=anomaly)
+    anomaly = Anomaly(refill.order_id, "refill_not_found", f"refill {refill.refill_id}: {answer.text}")
+    if refill.state == "missing":
+        closed_at = _closing(refill.settled_at, now, pacing)
+        return RefillDecision(refill, refill, pace.due(now, pacing.settled), closed_at, anomaly=anomaly)
+    misses, missed_at = _missed(refill.misses, refill.missed_at, moment)
+    if misses <= CONFIRMATIONS:
+        due = now if missed_at is None else max(now, missed_at + timedelta(seconds=pacing.confirm))
+        return RefillDecision(
+            refill, refill._replace(misses=misses, missed_at=missed_at), due, anomaly=anomaly
+        )
+    after = refill._replace(
+        state="missing",
+        panel_status=answer.text,
+        seq=refill.seq + 1,
+        state_at=now,
+        settled_at=now,
+        misses=0,
+        missed_at=None,
+    )
+    return RefillDecision(refill, after, pace.due(now, pacing.settled), transition=True, anomaly=anomaly)
+
+
+def _refill_answered(refill: Refill, told: RefillStatus, moment: Moment, jitter: float) -> RefillDecision:
+    now = moment.now
+    transition = told.state != refill.state or told.panel_status != refill.panel_status
+    entered = told.state != refill.state
+    settled_at = None
+    if told.state in REFILL_SETTLED:
+        settled_at = now if entered or refill.settled_at is None else refill.settled_at
+    after = refill._replace(
+        state=told.state,
+        panel_status=told.panel_status,
+        seq=refill.seq + transition,
+        state_at=now if entered else refill.state_at,
+        checked_at=now,
+        settled_at=settled_at,
+        misses=0,
+        missed_at=None,
+    )
+    due = pace.due(now, _refill_interval(after.state, after.state_at, moment), jitter)
+    return RefillDecision(refill, after, due, _closing(settled_at, now, moment.pacing), transition)
+
+
+def _refill_interval(state: RefillState, state_at: datetime, moment: Moment) -> float:
+    """Return the seconds until it is asked again: as for an order that is not delivering."""
+    pacing = moment.pacing
+    if state in REFILL_SETTLED:
+        return pacing.settled
+    age = (moment.now - state_at).total_seconds()
+    return max(pacing.shortest, min(pacing.state_share * age, pacing.longest))
+
+
+def _missed(misses: int, missed_at: datetime | None, moment: Moment) -> tuple[int, datetime | None]:
+    """Count one more "no such id": a batch only raises the suspicion, a single answer confirms it."""
+    if not moment.singly:
+        return max(misses, 1), missed_at
+    if missed_at is not None and (moment.now - missed_at).total_seconds() < moment.pacing.confirm:
+        return misses, missed_at
+    return max(misses, 1) + 1, moment.now
+
+
+def _closing(settled_at: datetime | None, now: datetime, pacing: Pacing) -> datetime | None:
+    """Return when an order that settled at `settled_at` closes: now, once its grace time is over."""
+    if settled_at is None or (now - settled_at).total_seconds() < pacing.grace:
+        return None
+    return now
