@@ -1,0 +1,149 @@
+"""Opening a database so that it behaves the same on both sides, and saying clearly why one cannot be used."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy.engine import URL
+
+from tracker.errors import DatabaseUnfit, DatabaseUnreachable
+
+OLDEST_SQLITE: Final = (3, 38, 0)
+"""The first with UPDATE … FROM, RETURNING and the JSON functions always built in."""
+
+BUSY_SECONDS: Final = 30
+"""How long a writer waits for another one on SQLite before the database counts as unreachable."""
+
+PRAGMAS: Final[dict[str, str | int]] = {
+    "synchronous": 1,  # NORMAL: a power cut may lose the last answers, never the database; they are asked again
+    "foreign_keys": 1,
+    "busy_timeout": BUSY_SECONDS * 1000,
+    "journal_size_limit": 64 * 1024 * 1024,  # a long reader lets the log grow; afterwards it shrinks again
+}
+
+_REFUSED: Final = (
+    "SQLite did not take PRAGMA {name} = {wanted} (it says {got}). "
+    "Is the file on a network file system? Keep it on a local disk, or use Postgres."
+)
+
+READ_ONLY: Final = {"tracker_read_only": True}
+
+
+def open_engine(url: str, *, create: bool = False) -> Engine:
+    """Return an engine for `url` (`sqlite:///…` or `postgresql+psycopg://…`).
+
+    A missing SQLite file is only made with `create`; opening a wrong path must not leave an empty database behind.
+    Raises `DatabaseUnfit` where this can never work, and leaves connecting to the first use.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, create=create)
+    return create_engine(
+        parsed,
+        # A transaction pooler may give every transaction another session: nothing may be prepared in one.
+        connect_args={"prepare_threshold": None, "connect_timeout": 10, "application_name": "tracker"},
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+    )
+
+
+def _sqlite(url: URL, *, create: bool) -> Engine:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise DatabaseUnfit(
+            f"This Python brings SQLite {sqlite3.sqlite_version}; tracker needs {wanted} or newer. "
+            "Use a newer Python, or Postgres."
+        )
+    if not url.database or url.database == ":memory:":
+        raise DatabaseUnfit("A history in memory would be gone with the process: give a file, sqlite:///PATH.")
+    path = Path(url.database)
+    if not path.exists() and not create:
+        raise DatabaseUnfit(
+            f"There is no database at {path}. `tracker db upgrade` makes it, and so does `tracker run`."
+        )
+    if create:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseUnfit(
+                f"Cannot make the folder of {path}: {error.strerror}. Choose another place."
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # a DBAPI connection has no type
+    connection.isolation_level = None  # BEGIN is ours: see _begin_sqlite
+    for name, wanted in PRAGMAS.items():
+        connection.execute(f"PRAGMA {name} = {wanted}")
+        got = connection.execute(f"PRAGMA {name}").fetchone()[0]
+        if got != wanted:
+            raise DatabaseUnfit(_REFUSED.format(name=name, wanted=wanted, got=got))
+
+
+def keep_wal(engine: Engine) -> None:
+    """Switch a SQLite file of ours to a write-ahead log: readers never wait for the writer, nor it for them.
+
+    The mode is kept in the file, so a database that is not ours must never come here. Raises `DatabaseUnfit`.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with told(engine), engine.connect() as connection:
+        raw = connection.connection.cursor()
+        got = raw.execute("PRAGMA journal_mode = wal").fetchone()[0]
+        raw.close()
+    if got != "wal":
+        raise DatabaseUnfit(
+            f"{engine.url.database}: {_REFUSED.format(name='journal_mode', wanted='wal', got=got)}"
+        )
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another writer came between, whatever
+    # the busy timeout; a writer therefore takes its turn when it begins.
+    read_only = connection.get_execution_options().get("tracker_read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent snapshot of the database; never blocks a writer. Raises as `told`."""
+    with told(engine), engine.connect().execution_options(**READ_ONLY) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            yield connection
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: all of it or nothing. Raises as `told`."""
+    with told(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def told(engine: Engine) -> Iterator[None]:
+    """Turn the driver's errors into ours: unreachable ones can be waited for, unfit ones cannot."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        reason = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else str(error)
+        if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+            if any(word in reason for word in ("readonly", "read-only", "unable to open")):
+                raise DatabaseUnfit(
+                    f"{where}: {reason}. Check the owner and the mode of the file and its folder."
+                ) from error
+            raise DatabaseUnreachable(f"{where}: {reason}") from error
+        if isinstance(error, exc.DatabaseError) and any(
+            word in reason for word in ("not a database", "malformed")
+        ):
+            raise DatabaseUnfit(f"{where}: {reason}. Restore it from a backup, or name another file.") from error
+        raise

@@ -1,0 +1,327 @@
+"""The tables: an interface, for people query them (design section 6; `docs/history.md` explains each column).
+
+A row of two columns is whole and due at once: every other column of `orders` has a default in the database, so
+any program may have an order followed with `INSERT INTO orders (panel, order_id) VALUES (…)`.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from tracker.model import REFILL_STATES, STATES
+from tracker.store.types import Flag, Key, Moment, Money, Text, Whole, utcnow
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+DAY_AND_TIME: Final = "[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
+MICROSECONDS: Final = ".[0-9][0-9][0-9][0-9][0-9][0-9]"
+
+
+def utc_times(*columns: str) -> list[CheckConstraint]:
+    """Keep SQLite's time columns comparable: a text of another form would silently never be due."""
+    return [
+        CheckConstraint(
+            f"{name} IS NULL OR {name} GLOB '{DAY_AND_TIME}{MICROSECONDS}' OR {name} GLOB '{DAY_AND_TIME}'",
+            name=f"{name}_is_utc_text",
+        ).ddl_if(dialect="sqlite")
+        for name in columns
+    ]
+
+
+def an_id(column: str) -> CheckConstraint:
+    """Ids travel comma separated in one form field, so they hold no comma and no space."""
+    return CheckConstraint(
+        f"{column} <> '' AND {column} NOT LIKE '%,%' AND {column} NOT LIKE '% %'", name=f"{column}_is_an_id"
+    )
+
+
+def one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
+    """Limit a column to our own words."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=f"{column}_is_known")
+
+
+def moment(name: str, **options: Any) -> Column[Any]:  # noqa: ANN401  # passed on to Column as they are
+    """Make a column for a moment in UTC."""
+    return Column(name, Moment, **options)
+
+
+NOW: Final[dict[str, Any]] = {"nullable": False, "server_default": utcnow()}
+ZERO: Final[dict[str, Any]] = {"nullable": False, "server_default": text("0")}
+
+panels = Table(
+    "panels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("url", Text),
+    Column("currency", Text),
+    Column("bulk_status", Flag),
+    Column("bulk_refill", Flag),
+    moment("learned_at"),
+    Column("catalog_doubt", Text),
+    Column("catalog_doubts", Whole, **ZERO),
+    Column("fault", Text),
+    Column("fault_kind", Text),
+    moment("fault_at"),
+    *utc_times("learned_at", "fault_at"),
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("panel", Text, nullable=False),
+    Column("service_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("type", Text),
+    Column("category", Text),
+    Column("rate", Money),
+    Column("min", Whole),
+    Column("max", Whole),
+    Column("refill", Flag),
+    Column("cancel", Flag),
+    moment("first_seen_at", nullable=False),
+    moment("last_seen_at", nullable=False),
+    moment("gone_at"),
+    PrimaryKeyConstraint("panel", "service_id"),
+    *utc_times("first_seen_at", "last_seen_at", "gone_at"),
+)
+
+service_changes = Table(
+    "service_changes",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("panel", Text, nullable=False),
+    Column("service_id", Text, nullable=False),
+    moment("at", nullable=False),
+    Column("field", Text, nullable=False),
+    Column("old", Text),
+    Column("new", Text),
+    *utc_times("at"),
+)
+Index(None, service_changes.c.panel, service_changes.c.service_id, service_changes.c.id)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("panel", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("service_id", Text),
+    Column("link", Text),
+    Column("quantity", Whole),
+    Column("runs", Whole),
+    Column("interval", Whole),
+    Column("ref", Text),
+    Column("parent", Key, ForeignKey("orders.id")),
+    moment("ordered_at"),
+    Column("state", Text, nullable=False, server_default="new"),
+    Column("panel_status", Text),
+    Column("charge", Money),
+    Column("currency", Text),
+    Column("start_count", Whole),
+    Column("remains", Whole),
+    Column("seq", Whole, **ZERO),
+    moment("tracked_at", **NOW),
+    moment("state_at", **NOW),
+    Column("state_remains", Whole),
+    moment("changed_at"),
+    moment("checked_at"),
+    moment("next_poll_at", **NOW),
+    moment("settled_at"),
+    moment("closed_at"),
+    Column("misses", Whole, **ZERO),
+    moment("missed_at"),
+    UniqueConstraint("panel", "order_id"),
+    an_id("order_id"),
+    one_of("state", STATES),
+    *utc_times("ordered_at", "tracked_at", "state_at", "changed_at", "checked_at"),
+    *utc_times("next_poll_at", "settled_at", "closed_at", "missed_at"),
+    # Every poll rewrites a row in place: room on its page keeps that cheap (figures in section 6 of the design).
+    postgresql_with={"fillfactor": 70},
+)
+# The open orders of a panel. No index names a column that every poll rewrites (next_poll_at, checked_at).
+Index(
+    "ix_orders_open",
+    orders.c.panel,
+    sqlite_where=orders.c.closed_at.is_(None),
+    postgresql_where=orders.c.closed_at.is_(None),
+)
+Index("ix_orders_order_id", orders.c.order_id)
+Index(
+    "ix_orders_parent",
+    orders.c.parent,
+    sqlite_where=orders.c.parent.is_not(None),
+    postgresql_where=orders.c.parent.is_not(None),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("order_key", Key, ForeignKey("orders.id"), nullable=False),
+    Column("seq", Whole, nullable=False),
+    moment("at", nullable=False),
+    Column("from_state", Text, nullable=False),
+    Column("to_state", Text, nullable=False),
+    Column("panel_status", Text),
+    Column("charge", Money),
+    Column("currency", Text),
+    Column("start_count", Whole),
+    Column("remains", Whole),
+    Column("round", Text, nullable=False),
+    PrimaryKeyConstraint("order_key", "seq"),
+    *utc_times("at"),
+    sqlite_with_rowid=False,
+)
+Index(None, transitions.c.at)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("order_key", Key, ForeignKey("orders.id"), nullable=False),
+    Column("seq", Whole, nullable=False),
+    moment("at", nullable=False),
+    Column("charge", Money),
+    Column("currency", Text),
+    Column("start_count", Whole),
+    Column("remains", Whole),
+    *utc_times("at"),
+)
+Index(None, progress.c.order_key, progress.c.id)
+
+refills = Table(
+    "refills",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("panel", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("refill_id", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="requested"),
+    Column("panel_status", Text),
+    Column("seq", Whole, **ZERO),
+    moment("tracked_at", **NOW),
+    moment("state_at", **NOW),
+    moment("checked_at"),
+    moment("next_poll_at", **NOW),
+    moment("settled_at"),
+    moment("closed_at"),
+    Column("misses", Whole, **ZERO),
+    moment("missed_at"),
+    an_id("order_id"),
+    an_id("refill_id"),
+    one_of("state", REFILL_STATES),
+    *utc_times("tracked_at", "state_at", "checked_at", "next_poll_at", "settled_at", "closed_at", "missed_at"),
+)
+Index(
+    "ix_refills_open",
+    refills.c.panel,
+    refills.c.order_id,
+    refills.c.refill_id,
+    unique=True,
+    sqlite_where=refills.c.closed_at.is_(None),
+    postgresql_where=refills.c.closed_at.is_(None),
+)
+
+refill_transitions = Table(
+    "refill_transitions",
+    metadata,
+    Column("refill_key", Key, ForeignKey("refills.id"), nullable=False),
+    Column("seq", Whole, nullable=False),
+    moment("at", nullable=False),
+    Column("from_state", Text, nullable=False),
+    Column("to_state", Text, nullable=False),
+    Column("panel_status", Text),
+    Column("round", Text, nullable=False),
+    PrimaryKeyConstraint("refill_key", "seq"),
+    *utc_times("at"),
+)
+
+balance_snapshots = Table(
+    "balance_snapshots",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("panel", Text, nullable=False),
+    moment("at", nullable=False),
+    Column("balance", Money, nullable=False),
+    Column("currency", Text, nullable=False),
+    *utc_times("at"),
+)
+Index(None, balance_snapshots.c.panel, balance_snapshots.c.at)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("round", Text, primary_key=True),
+    Column("panel", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    moment("started_at", nullable=False),
+    moment("finished_at", nullable=False),
+    Column("requests", Whole, **ZERO),
+    Column("asked", Whole, **ZERO),
+    Column("answered", Whole, **ZERO),
+    Column("changed", Whole, **ZERO),
+    Column("anomalies", Whole, **ZERO),
+    Column("outcome", Text, nullable=False),
+    Column("error", Text),
+    *utc_times("started_at", "finished_at"),
+)
+Index(None, rounds.c.started_at)
+
+anomalies = Table(
+    "anomalies",
+    metadata,
+    Column("panel", Text, nullable=False),
+    Column("order_id", Text, nullable=False, server_default=""),
+    Column("kind", Text, nullable=False),
+    Column("count", Whole, nullable=False, server_default=text("1")),
+    moment("first_at", nullable=False),
+    moment("last_at", nullable=False),
+    Column("detail", Text),
+    PrimaryKeyConstraint("panel", "order_id", "kind"),
+    *utc_times("first_at", "last_at"),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("uuid", Text, primary_key=True),
+    Column("panel", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    moment("created_at", **NOW),
+    moment("sent_at"),
+    moment("finished_at"),
+    Column("order_key", Key, ForeignKey("orders.id")),
+    Column("error", Text),
+    Column("balance_before", Money),
+    one_of("state", ("sending", "confirmed", "rejected", "unsent", "unknown", "resolved")),
+    *utc_times("created_at", "sent_at", "finished_at"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("panel", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("term", Whole, nullable=False),
+    moment("expires_at", nullable=False),
+    *utc_times("expires_at"),
+)

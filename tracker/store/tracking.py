@@ -1,0 +1,110 @@
+"""Starting to follow orders and refills, and making them due: what a person or a shop asks of tracker.
+
+Needs no lease: it adds rows and moves `next_poll_at`, which is what any other program may do in SQL.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tracker.store.engine import writing
+from tracker.store.schema import orders, refills
+from tracker.store.types import utcnow
+
+SOME: Final = 500
+"""Rows in one statement: far below SQLite's 32,766 parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order to follow. A panel's status tells none of the optional fields; spend and tempo need them."""
+
+    order_id: str
+    service_id: str | None = None
+    link: str | None = None
+    quantity: int | None = None
+    ref: str | None = None
+    ordered_at: datetime | None = None
+
+
+def track(engine: Engine, panel: str, new: Sequence[NewOrder]) -> list[str]:
+    """Follow `new` orders of `panel`, due at once; return the ids that were not tracked before.
+
+    For one that was, fields that are given now and were unknown are filled in; nothing known is overwritten.
+    """
+    upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    added: list[str] = []
+    with writing(engine) as connection:
+        for start in range(0, len(new), SOME):
+            some = {one.order_id: one for one in new[start : start + SOME]}
+            known = set(
+                connection.execute(
+                    select(orders.c.order_id).where(orders.c.panel == panel, orders.c.order_id.in_(some))
+                ).scalars()
+            )
+            fresh = [_row(panel, one) for one in some.values() if one.order_id not in known]
+            if fresh:
+                statement = upsert(orders).on_conflict_do_nothing(index_elements=["panel", "order_id"])
+                connection.execute(statement, fresh)
+            added += [row["order_id"] for row in fresh]
+            for one in some.values():
+                if one.order_id in known:
+                    _complete(connection, panel, one)
+    return added
+
+
+def _row(panel: str, new: NewOrder) -> dict[str, Any]:
+    return {
+        "panel": panel,
+        "order_id": new.order_id,
+        "service_id": new.service_id,
+        "link": new.link,
+        "quantity": new.quantity,
+        "ref": new.ref,
+        "ordered_at": new.ordered_at,
+    }
+
+
+def _complete(connection: Connection, panel: str, new: NewOrder) -> None:
+    for name, value in _row(panel, new).items():
+        if value is not None and name not in {"panel", "order_id"}:
+            connection.execute(
+                update(orders)
+                .where(orders.c.panel == panel, orders.c.order_id == new.order_id, orders.c[name].is_(None))
+                .values({name: value})
+            )
+
+
+def track_refill(engine: Engine, panel: str, order_id: str, refill_id: str) -> bool:
+    """Follow a refill, and its order again if that was closed; False where the refill is followed already."""
+    with writing(engine) as connection:
+        open_one = select(refills.c.id).where(
+            refills.c.panel == panel,
+            refills.c.order_id == order_id,
+            refills.c.refill_id == refill_id,
+            refills.c.closed_at.is_(None),
+        )
+        if connection.execute(open_one).first() is not None:
+            return False
+        connection.execute(insert(refills), {"panel": panel, "order_id": order_id, "refill_id": refill_id})
+    return True
+
+
+def make_due(engine: Engine, panel: str, order_ids: Sequence[str] | None = None) -> int:
+    """Make open orders of `panel` due now, all of them or those named, for whoever polls it; return how many."""
+    statement = (
+        update(orders)
+        .where(orders.c.panel == panel, orders.c.closed_at.is_(None), orders.c.next_poll_at > utcnow())
+        .values(next_poll_at=utcnow())
+    )
+    with writing(engine) as connection:
+        if order_ids is None:
+            return connection.execute(statement).rowcount
+        return sum(
+            connection.execute(statement.where(orders.c.order_id.in_(order_ids[start : start + SOME]))).rowcount
+            for start in range(0, len(order_ids), SOME)
+        )
