@@ -1,0 +1,196 @@
+"""One panel under watch: its lease, its client, its desk, and when it is left in peace."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import httpx
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from tracker import pace
+from tracker.errors import KeyRefused, LeaseHeld, Stopped
+from tracker.model import KINDS, Kind, Learned
+from tracker.pace import Pacing
+from tracker.panel import Abilities, Account, Budget, PanelClient
+from tracker.rounds.balance import balance
+from tracker.rounds.catalog import catalog
+from tracker.rounds.desk import Desk, Report
+from tracker.rounds.refills import refills
+from tracker.rounds.statuses import statuses, statuses_of
+from tracker.settings import Every, PanelSettings
+from tracker.store.database import Database
+from tracker.store.leases import Held, Lease
+
+LEASE_SECONDS: Final = 20.0
+"""How long a lease outlives its last renewal: what a crash costs before somebody may take over."""
+
+RENEW_SECONDS: Final = 5.0
+"""Between two renewals: three of them may fail before the lease ends."""
+
+SHARE_OF_STATUSES: Final = 0.9
+"""Of a tick's requests; the rest is kept for refills, balance and catalog."""
+
+KEY_REFUSED_SECONDS: Final = 1800.0
+"""Between two tries with a refused key: some panels ban a host after 5 to 10 of them."""
+
+RELEARN: Final = timedelta(days=1)
+"""After this, at a start, a panel is tried in bulk again."""
+
+UNLIMITED: Final = 1_000_000
+"""Requests of a tick where the budget is lifted (benches)."""
+
+log: FilteringBoundLogger = structlog.get_logger()
+
+
+def utc_now() -> datetime:
+    """Return the wall clock's now; the one place that reads it for rounds."""
+    return datetime.now(UTC)
+
+
+def take(database: Database, panel: str, holder: str, stop: threading.Event, seconds: float) -> Lease:
+    """Take the lease of `panel`. Raises `LeaseHeld` as soon as its holder is seen alive, `Stopped` on `stop`.
+
+    A holder that was killed never renews, so its lease is waited for; one that renews is polling.
+    """
+    got = database.acquire(panel, holder, seconds)
+    seen = got.expires_at if isinstance(got, Held) else None
+    if isinstance(got, Held):
+        log.info("lease.waiting", panel=panel, holder=got.holder, until=got.expires_at)
+    while isinstance(got, Held):
+        if got.expires_at != seen:
+            raise LeaseHeld(
+                f"Panel {panel} is polled by {got.holder} already. Stop that one first, or leave it to work: "
+                "`tracker poll` beside it makes orders due for it."
+            )
+        if stop.wait(0.2):
+            raise Stopped(f"Panel {panel}: stopped while waiting for the lease of {got.holder}.")
+        got = database.acquire(panel, holder, seconds)
+    return got
+
+
+def _remembered(learned: Learned) -> Abilities:
+    """Return what was learned, but for a "no" that is old: panels are mended, and a no costs a hundredfold."""
+    fresh = learned.learned_at is not None and utc_now() - learned.learned_at < RELEARN
+    return Abilities(learned.bulk_status if fresh else None, learned.bulk_refill if fresh else None)
+
+
+@dataclass(slots=True)
+class _Peace:
+    """Until when (monotonic seconds) a kind of round is not tried, after how many faults in a row."""
+
+    faults: int = 0
+    until: float = 0.0
+
+
+class Post:
+    """Polls one panel under its lease; `tick` runs one round and survives whatever the panel does."""
+
+    def __init__(
+        self,
+        panel: PanelSettings,
+        every: Every,
+        database: Database,
+        lease: Lease,
+        *,
+        http: httpx.Client,
+        stop: threading.Event,
+        pacing: Pacing | None = None,
+    ) -> None:
+        self.name = panel.name
+        self.lease = lease
+        self.budget = Budget(panel.requests_per_minute or None)
+        self._every = every
+        self._stop = stop
+        self._memory = memory = database.memory(lease)
+        learned = memory.ledger.open(panel.url)
+        abilities = _remembered(learned)
+        self.client = PanelClient(
+            Account(panel.name, panel.url, panel.key.reveal()),
+            http=http,
+            budget=self.budget,
+            abilities=abilities,
+            in_flight=panel.in_flight,
+            stop=stop,
+        )
+        pacing = pacing or Pacing(shortest=every.statuses)
+        self.desk = Desk(panel.name, self.client, memory, utc_now, abilities, pacing)
+        self._peace: dict[Kind, _Peace] = {kind: _Peace() for kind in KINDS}
+        self._used = 0
+        self._measured_at = time.monotonic()
+
+    def seconds(self, kind: Kind) -> float:
+        """Return the interval of `kind`."""
+        return float(getattr(self._every, kind))
+
+    def tick(self, kind: Kind, *, force: bool = False) -> Report | None:
+        """Run one round of `kind` unless the panel is left in peace (then None).
+
+        Raises `LeaseLost`, `DatabaseUnreachable` and `DatabaseUnfit`; faults of the panel are in the report.
+        """
+        peace = self._peace[kind]
+        if self._stop.is_set() or (time.monotonic() < peace.until and not force):
+            return None
+        if kind == "statuses":
+            self._tighten()
+        report = self._round(kind, force=force)
+        self._leave_in_peace(kind, report)
+        return report
+
+    def tick_orders(self, order_ids: Sequence[str]) -> Report:
+        """Run one round about the open orders among `order_ids`, due or not."""
+        keys = self._memory.orders.find(order_ids)
+        return statuses_of(self.desk, keys, may_go_on=lambda: not self._stop.is_set())
+
+    def _round(self, kind: Kind, *, force: bool) -> Report:
+        if kind == "balance":
+            return balance(self.desk)
+        if kind == "catalog":
+            return catalog(self.desk)
+        may_go_on = self._until(self.seconds(kind), force=force)
+        if kind == "refills":
+            small = UNLIMITED if force else max(self._allowance(kind) // 10, 1)
+            return refills(self.desk, small, may_go_on=may_go_on, force=force)
+        requests = UNLIMITED if force else max(int(self._allowance(kind) * SHARE_OF_STATUSES), 1)
+        return statuses(self.desk, requests, may_go_on=may_go_on, force=force)
+
+    def _allowance(self, kind: Kind) -> int:
+        """Return the requests that the budget carries until the next tick of `kind`."""
+        per_minute = self.budget.per_minute
+        return UNLIMITED if per_minute is None else max(int(per_minute * self.seconds(kind) / 60), 1)
+
+    def _until(self, seconds: float, *, force: bool) -> Callable[[], bool]:
+        end = time.monotonic() + seconds
+        return lambda: not self._stop.is_set() and (force or time.monotonic() < end)
+
+    def _tighten(self) -> None:
+        """Steer the panel's tightening by the share of the budget that was used since the last statuses round."""
+        now, used = time.monotonic(), self.budget.used()
+        passed = now - self._measured_at
+        if self.budget.per_minute is None or passed < self.seconds("statuses") / 2:
+            return
+        share = (used - self._used) / (self.budget.per_minute * passed / 60)
+        self.desk.tightening = pace.tightened(self.desk.tightening, share)
+        self._used, self._measured_at = used, now
+
+    def _leave_in_peace(self, kind: Kind, report: Report) -> None:
+        peace, fault = self._peace[kind], report.fault
+        if isinstance(fault, KeyRefused):
+            until = time.monotonic() + KEY_REFUSED_SECONDS
+            self._peace = {one: _Peace(1, until) for one in KINDS}
+            log.error(
+                "panel.key_refused",
+                panel=self.name,
+                retry_seconds=KEY_REFUSED_SECONDS,
+                remedy="put the right key into its key file and restart",
+            )
+        elif fault is None or isinstance(fault, Stopped):
+            self._peace[kind] = _Peace()
+        else:
+            peace.faults += 1
+            seconds = pace.backed_off(peace.faults, self.desk.pacing)
+            peace.until = time.monotonic() + seconds
+            log.warning("panel.backed_off", panel=self.name, kind=kind, faults=peace.faults, seconds=seconds)
