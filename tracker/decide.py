@@ -44,7 +44,10 @@ class Decision(NamedTuple):
 
     before: Order
     after: Order
+    at: datetime
     next_poll_at: datetime
+    answered: bool = False
+    """Whether there was an answer that could be believed; only then it counts as checked `at`."""
     closed_at: datetime | None = None
     transition: bool = False
     progress: bool = False
@@ -107,9 +110,7 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
         or currency != order.currency
     )
     entered = state != order.state
-    settled_at = (
-        (now if entered or order.settled_at is None else order.settled_at) if state in SETTLED else None
-    )
+    settled_at = (now if entered or order.settled_at is None else order.settled_at) if state in SETTLED else None
     after = Order(
         order.key,
         order.order_id,
@@ -125,7 +126,7 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
         # A first figure that arrives within the state counts as the one it began with.
         remains if entered or order.state_remains is None else order.state_remains,
         now if transition or figures else order.changed_at,
-        now,
+        order.was_checked_at,
         settled_at,
         0,
         None,
@@ -134,7 +135,9 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
     return Decision(
         order,
         after,
+        now,
         pace.due(now, seconds, jitter),
+        True,
         _closing(settled_at, now, moment.pacing),
         transition,
         figures and not transition,
@@ -148,12 +151,12 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
     anomaly = Anomaly(order.order_id, "not_found", text)
     if order.state == "missing":
         due = pace.due(now, pacing.settled)
-        return Decision(order, order, due, _closing(order.settled_at, now, pacing), anomaly=anomaly)
+        return Decision(order, order, now, due, closed_at=_closing(order.settled_at, now, pacing), anomaly=anomaly)
     misses, missed_at = _missed(order.misses, order.missed_at, moment)
     if misses <= CONFIRMATIONS:
         # Asked singly at once where only a batch said so; later ones wait until they count as a confirmation.
         due = now if missed_at is None else max(now, missed_at + timedelta(seconds=pacing.confirm))
-        return Decision(order, order._replace(misses=misses, missed_at=missed_at), due, anomaly=anomaly)
+        return Decision(order, order._replace(misses=misses, missed_at=missed_at), now, due, anomaly=anomaly)
     after = order._replace(
         state="missing",
         panel_status=text,
@@ -165,30 +168,26 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
         misses=0,
         missed_at=None,
     )
-    return Decision(order, after, pace.due(now, pacing.settled), transition=True, anomaly=anomaly)
+    return Decision(order, after, now, pace.due(now, pacing.settled), transition=True, anomaly=anomaly)
 
 
 def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
     anomaly = Anomaly(order.order_id, odd.kind, odd.detail)
     if odd.kind == "absent" and not order.misses:
         # Some panels leave ids out of a batch that they answer alone.
-        return Decision(order, order._replace(misses=1), moment.now, anomaly=anomaly)
+        return Decision(order, order._replace(misses=1), moment.now, moment.now, anomaly=anomaly)
     seconds = pace.interval(order, moment.now, moment.pacing, moment.tightening)
-    return Decision(order, order, pace.due(moment.now, seconds, jitter), anomaly=anomaly)
+    return Decision(order, order, moment.now, pace.due(moment.now, seconds, jitter), anomaly=anomaly)
 
 
-def decide_refill(
-    refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0
-) -> RefillDecision:
+def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0) -> RefillDecision:
     """Return what `answer` means for `refill`; the same rules as for orders, without figures."""
     now, pacing = moment.now, moment.pacing
     if isinstance(answer, RefillStatus):
         return _refill_answered(refill, answer, moment, jitter)
     if isinstance(answer, Odd):
         misses = max(refill.misses, 1) if answer.kind == "absent" else refill.misses
-        anomaly = Anomaly(
-            refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}"
-        )
+        anomaly = Anomaly(refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}")
         due = pace.due(now, _refill_interval(refill.state, refill.state_at, moment), jitter)
         return RefillDecision(refill, refill._replace(misses=misses), due, anomaly=anomaly)
     anomaly = Anomaly(refill.order_id, "refill_not_found", f"refill {refill.refill_id}: {answer.text}")
@@ -198,9 +197,7 @@ def decide_refill(
     misses, missed_at = _missed(refill.misses, refill.missed_at, moment)
     if misses <= CONFIRMATIONS:
         due = now if missed_at is None else max(now, missed_at + timedelta(seconds=pacing.confirm))
-        return RefillDecision(
-            refill, refill._replace(misses=misses, missed_at=missed_at), due, anomaly=anomaly
-        )
+        return RefillDecision(refill, refill._replace(misses=misses, missed_at=missed_at), due, anomaly=anomaly)
     after = refill._replace(
         state="missing",
         panel_status=answer.text,

@@ -92,7 +92,8 @@ class Order(NamedTuple):
     state_remains: int | None
     """`remains` when the state began."""
     changed_at: datetime | None
-    checked_at: datetime | None
+    was_checked_at: object
+    """When it was last answered, as the database gives it: only a guard, compared and never read."""
     settled_at: datetime | None
     misses: int
     """0: fine. 1: a batch did not answer it, so it is asked singly. 1 + n: n single answers "no such id"."""

@@ -98,7 +98,7 @@ class OrderStore(Protocol):
     def load(self, keys: Sequence[int]) -> list[Order]:
         """Return the open orders among `keys`, as they are now."""
 
-    def apply(self, decisions: Sequence[Decision], now: datetime, round_id: str) -> Sequence[Decision]:
+    def apply(self, decisions: Sequence[Decision], round_id: str) -> Sequence[Decision]:
         """Write `decisions` in one transaction; return those that were written."""
 
 

@@ -164,11 +164,11 @@ def _write(
     moment = Moment(now, desk.pacing, desk.tightening, singly)
     draw = desk.random.random
     decisions = [decide(order, answer, moment, draw()) for order, answer in told]
-    written = desk.store.orders.apply(decisions, now, round_id)
+    written = desk.store.orders.apply(decisions, round_id)
     if len(written) < len(decisions):
         log.warning("orders.moved_on", panel=desk.name, dropped=len(decisions) - len(written))
     for decision in written:
-        report.answered += decision.after.checked_at is now
+        report.answered += decision.answered
         report.changed += decision.changed
         report.anomalies += decision.anomaly is not None
         if decision.transition:

@@ -17,7 +17,7 @@ from tracker.store.anomalies import Anomalies
 from tracker.store.engine import reading
 from tracker.store.leases import Lease, fenced
 from tracker.store.schema import orders
-from tracker.store.statements import OrderStatements, head_row, touch_row
+from tracker.store.statements import OrderStatements, figures_row, head_row, touch_row
 
 SINGLES: Final = 4
 """At most one in so many requests of a round asks about a single suspected order; the others ride in batches."""
@@ -81,7 +81,7 @@ class Orders:
         with reading(self._engine) as connection:
             return list(connection.execute(statement).scalars())
 
-    def apply(self, decisions: Sequence[Decision], now: datetime, round_id: str) -> Sequence[Decision]:
+    def apply(self, decisions: Sequence[Decision], round_id: str) -> Sequence[Decision]:
         """Write `decisions` in one transaction; return those that were written.
 
         Raises `LeaseLost` or `DatabaseUnreachable`, having written nothing.
@@ -91,37 +91,44 @@ class Orders:
         """
         try:
             with fenced(self._engine, self._lease) as connection:
-                self._write(connection, decisions, now, round_id)
+                self._write(connection, decisions, round_id)
         except _Stale:
             with fenced(self._engine, self._lease) as connection:
                 fresh = self._unmoved(connection, decisions)
-                self._write(connection, fresh, now, round_id)
+                self._write(connection, fresh, round_id)
             return fresh
         return decisions
 
-    def _write(self, connection: Connection, decisions: Sequence[Decision], now: datetime, round_id: str) -> None:
+    def _write(self, connection: Connection, decisions: Sequence[Decision], round_id: str) -> None:
         sql = self._statements
-        touched = [one for one in decisions if is_touch(one)]
-        headed = [one for one in decisions if not is_touch(one)]
-        if touched:
-            parameters = sql.touches.parameters([touch_row(one) for one in touched])
-            if connection.execute(sql.touch, {**parameters, "now": now}).rowcount != len(touched):
-                raise _Stale
-        if headed:
-            parameters = sql.heads.parameters([head_row(one) for one in headed])
-            if connection.execute(sql.write_head, parameters).rowcount != len(headed):
-                raise _Stale
-        moved = [(one.before.key, one.before.state) for one in headed if one.transition]
-        if moved:
-            parameters = sql.moved.parameters(moved)
-            connection.execute(sql.write_transition, {**parameters, "now": now, "round": round_id})
-        progressed = [(one.before.key,) for one in headed if one.progress]
-        if progressed:
-            connection.execute(sql.write_progress, {**sql.keys.parameters(progressed), "now": now})
-        self._anomalies.add(connection, [one.anomaly for one in decisions if one.anomaly], now)
-        children = [(one.before.key, child) for one in decisions for child in one.children]
-        if children:
+        touched: list[Decision] = []
+        figures: list[Decision] = []
+        headed: list[Decision] = []
+        for one in decisions:
+            (touched if is_touch(one) else figures if is_figures(one) else headed).append(one)
+        if (
+            sql.touch.run(connection, [touch_row(one) for one in touched]) != len(touched)
+            or sql.write_figures.run(connection, [figures_row(one) for one in figures]) != len(figures)
+            or sql.write_head.run(connection, [head_row(one) for one in headed]) != len(headed)
+        ):
+            raise _Stale
+        if moved := [(one.before.key, one.before.state) for one in headed if one.transition]:
+            connection.execute(sql.write_transition, {**sql.moved.parameters(moved), "round": round_id})
+        if progressed := [(one.before.key,) for one in decisions if one.progress]:
+            connection.execute(sql.write_progress, sql.keys.parameters(progressed))
+        self._write_rare(connection, headed)
+
+    def _write_rare(self, connection: Connection, headed: Sequence[Decision]) -> None:
+        sql = self._statements
+        for one in headed:
+            if one.anomaly is not None:
+                self._anomalies.add(connection, [one.anomaly], one.at)
+        if children := [(one.before.key, child) for one in headed for child in one.children]:
             connection.execute(sql.follow_children, sql.children.parameters(children))
+        closed = [one for one in headed if one.closed_at]
+        if closed:
+            keys = sql.keys.parameters([(one.before.key,) for one in closed])
+            connection.execute(sql.close, {**keys, "now": closed[0].at})
 
     def _unmoved(self, connection: Connection, decisions: Sequence[Decision]) -> list[Decision]:
         sql = self._statements
@@ -132,17 +139,25 @@ class Orders:
 
 def is_touch(decision: Decision) -> bool:
     """Whether all there is to write is that the order was answered, and when to ask next."""
-    after, before = decision.after, decision.before
+    return not (decision.transition or decision.progress) and _is_plain(decision)
+
+
+def is_figures(decision: Decision) -> bool:
+    """Whether all there is to write beyond that is new figures."""
+    return (
+        decision.progress and decision.after.state_remains == decision.before.state_remains and _is_plain(decision)
+    )
+
+
+def _is_plain(decision: Decision) -> bool:
     return not (
-        decision.transition
-        or decision.progress
-        or decision.anomaly
+        decision.anomaly
         or decision.closed_at
-        or before.misses
-        or after.settled_at != before.settled_at
-        or after.panel_status != before.panel_status
+        or decision.children
+        or decision.before.misses
+        or decision.after.settled_at is not decision.before.settled_at
     )
 
 
 def _guard(order: Order | None) -> tuple[object, ...] | None:
-    return None if order is None else (order.seq, order.checked_at)
+    return None if order is None else (order.seq, order.was_checked_at)

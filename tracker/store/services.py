@@ -10,10 +10,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tracker.catalog import FIELDS, Difference, Doubt, Known
 from tracker.model import Anomaly, Service
 from tracker.store.anomalies import Anomalies
+from tracker.store.bulk import RowSet
 from tracker.store.engine import reading
 from tracker.store.leases import Lease, fenced
 from tracker.store.schema import panels, service_changes, services
-from tracker.store.types import RowSet, Text
+from tracker.store.types import Text
 
 COLUMNS: Final = ("service_id", *FIELDS)
 

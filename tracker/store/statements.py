@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement, and_, bindparam, insert, literal, select, type_coerce, update
 from sqlalchemy import Text as TextType
-from sqlalchemy import and_, bindparam, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import TypeEngine
 
 from tracker.decide import Decision
+from tracker.store.bulk import BulkUpdate, Columns, RowSet
 from tracker.store.schema import orders, progress, transitions
-from tracker.store.types import Moment, Money, RowSet, Text, Whole
+from tracker.store.types import Moment, Money, Stamp, Text, Whole
 
 LOADED: Final = (
     orders.c.id,
@@ -25,48 +25,81 @@ LOADED: Final = (
     orders.c.state_at,
     orders.c.state_remains,
     orders.c.changed_at,
-    orders.c.checked_at,
+    type_coerce(orders.c.checked_at, Stamp),
     orders.c.settled_at,
     orders.c.misses,
     orders.c.missed_at,
 )
 """The columns of `tracker.model.Order`, in its order."""
 
-WRITTEN: Final[dict[str, TypeEngine[Any]]] = {
+HISTORY: Final = ("charge", "currency", "start_count", "remains")
+
+GUARD: Final[Columns] = {"key": Whole, "was_seq": Whole, "was_checked_at": Stamp}
+
+TOUCHED: Final[Columns] = {"checked_at": Moment, "next_poll_at": Moment}
+"""An order that was answered and has not changed."""
+
+MOVED_ON: Final[Columns] = {
+    "charge": Money,
+    "currency": Text,
+    "start_count": Whole,
+    "remains": Whole,
+    "changed_at": Moment,
+    **TOUCHED,
+}
+"""An order whose figures changed within its state."""
+
+WRITTEN: Final[Columns] = {
     "state": Text,
     "panel_status": Text,
     "charge": Money,
     "currency": Text,
     "start_count": Whole,
     "remains": Whole,
-    "new_seq": Whole,
+    "seq": Whole,
     "state_at": Moment,
     "state_remains": Whole,
-    "changed_at": Moment,
-    "checked_at": Moment,
+    "or_changed_at": Moment,
+    "or_checked_at": Moment,
     "next_poll_at": Moment,
     "settled_at": Moment,
-    "closed_at": Moment,
     "misses": Whole,
     "missed_at": Moment,
 }
+"""Any other. `closed_at` is not among them: on SQLite naming it would rewrite the index of the open orders."""
 
-HISTORY: Final = ("charge", "currency", "start_count", "remains")
+
+def guard_of(decision: Decision) -> tuple[object, ...]:
+    """Return what a row starts with: the order as it was read."""
+    before = decision.before
+    return before.key, before.seq, before.was_checked_at
 
 
 def touch_row(decision: Decision) -> tuple[object, ...]:
-    """Return the row of `OrderStatements.touches` for an order that was answered and has not changed."""
-    before = decision.before
-    return before.key, before.seq, before.checked_at, decision.next_poll_at
+    """Return the row of `TOUCHED`."""
+    return *guard_of(decision), decision.at, decision.next_poll_at
+
+
+def figures_row(decision: Decision) -> tuple[object, ...]:
+    """Return the row of `MOVED_ON`."""
+    after, now = decision.after, decision.at
+    return (
+        *guard_of(decision),
+        after.charge,
+        after.currency,
+        after.start_count,
+        after.remains,
+        now,
+        now,
+        decision.next_poll_at,
+    )
 
 
 def head_row(decision: Decision) -> tuple[object, ...]:
-    """Return the row of `OrderStatements.heads` for an order of which anything else is to be written."""
-    before, after = decision.before, decision.after
+    """Return the row of `WRITTEN`."""
+    after = decision.after
     return (
-        before.key,
-        before.seq,
-        before.checked_at,
+        *guard_of(decision),
         after.state,
         after.panel_status,
         after.charge,
@@ -77,10 +110,9 @@ def head_row(decision: Decision) -> tuple[object, ...]:
         after.state_at,
         after.state_remains,
         after.changed_at,
-        after.checked_at,
+        decision.at if decision.answered else None,
         decision.next_poll_at,
         after.settled_at,
-        decision.closed_at,
         after.misses,
         after.missed_at,
     )
@@ -90,34 +122,27 @@ class OrderStatements:
     """All statements of `tracker.store.orders.Orders`, for one dialect."""
 
     def __init__(self, dialect: str) -> None:
-        guard: dict[str, TypeEngine[Any]] = {"key": Whole, "seq": Whole, "was_checked_at": Moment}
         self.keys = RowSet(dialect, "keys", key=Whole)
-        self.touches = RowSet(dialect, "touches", **guard, next_poll_at=Moment)
-        self.heads = RowSet(dialect, "heads", **guard, **WRITTEN)
         self.moved = RowSet(dialect, "moved", key=Whole, from_state=Text)
         self.children = RowSet(dialect, "children", parent=Whole, order_id=Text)
-        now: Any = bindparam("now", type_=Moment)
-
         in_batch = select(*LOADED).join_from(self.keys.table, orders, orders.c.id == self.keys.c.key)
         in_batch = in_batch.where(orders.c.closed_at.is_(None)).order_by(orders.c.id)
         self.load = in_batch
         self.load_locked = in_batch.with_for_update(of=orders)
-        self.touch = (
+        self.touch = BulkUpdate.of(dialect, orders, GUARD, TOUCHED, _unmoved)
+        self.write_figures = BulkUpdate.of(dialect, orders, GUARD, MOVED_ON, _unmoved)
+        self.write_head = BulkUpdate.of(dialect, orders, GUARD, WRITTEN, _unmoved)
+        self.close = (
             update(orders)
-            .values(checked_at=now, next_poll_at=self.touches.c.next_poll_at)
-            .where(self._unmoved(self.touches))
-        )
-        self.write_head = (
-            update(orders)
-            .values({("seq" if name == "new_seq" else name): self.heads.c[name] for name in WRITTEN})
-            .where(self._unmoved(self.heads))
+            .values(closed_at=bindparam("now", type_=Moment))
+            .where(orders.c.id.in_(select(self.keys.c.key)))
         )
         self.write_transition = insert(transitions).from_select(
             ["order_key", "seq", "at", "from_state", "to_state", "panel_status", *HISTORY, "round"],
             select(
                 orders.c.id,
                 orders.c.seq,
-                now,
+                orders.c.changed_at,
                 self.moved.c.from_state,
                 orders.c.state,
                 orders.c.panel_status,
@@ -127,21 +152,11 @@ class OrderStatements:
         )
         self.write_progress = insert(progress).from_select(
             ["order_key", "seq", "at", *HISTORY],
-            select(orders.c.id, orders.c.seq, now, *(orders.c[name] for name in HISTORY)).join_from(
-                self.keys.table, orders, orders.c.id == self.keys.c.key
-            ),
+            select(
+                orders.c.id, orders.c.seq, orders.c.changed_at, *(orders.c[name] for name in HISTORY)
+            ).join_from(self.keys.table, orders, orders.c.id == self.keys.c.key),
         )
         self.follow_children = self._follow_children(dialect)
-
-    @staticmethod
-    def _unmoved(rows: RowSet) -> Any:  # noqa: ANN401  # an SQL expression
-        """Make the guard: the row is as it was when it was read."""
-        return and_(
-            orders.c.id == rows.c.key,
-            orders.c.seq == rows.c.seq,
-            orders.c.checked_at.is_not_distinct_from(rows.c.was_checked_at),
-            orders.c.closed_at.is_(None),
-        )
 
     def _follow_children(self, dialect: str) -> Any:  # noqa: ANN401  # an INSERT of either dialect
         upsert = postgresql.insert if dialect == "postgresql" else sqlite.insert
@@ -153,3 +168,13 @@ class OrderStatements:
         )
         statement = upsert(orders).from_select(["panel", "order_id", "parent"], rows)
         return statement.on_conflict_do_nothing(index_elements=[orders.c.panel, orders.c.order_id])
+
+
+def _unmoved(row: dict[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+    """Make the guard: the order is as it was when it was read."""
+    return and_(
+        orders.c.id == row["key"],
+        orders.c.seq == row["was_seq"],
+        type_coerce(orders.c.checked_at, Stamp).is_not_distinct_from(row["was_checked_at"]),
+        orders.c.closed_at.is_(None),
+    )

@@ -1,42 +1,28 @@
-"""Column types that mean the same on both databases, and one way to hand a batch of rows to a statement."""
+"""Column types that mean the same on SQLite and on Postgres, and the database's own clock."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
-    DateTime,
-    Integer,
-    Numeric,
-    Select,
-    String,
-    bindparam,
-    cast,
-    func,
-    select,
-    type_coerce,
-)
-from sqlalchemy import column as column_of
+from sqlalchemy import BigInteger, Boolean, DateTime, Integer, Numeric, String
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import FromClause, FunctionElement
+from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 
 def utc_text(moment: datetime) -> str:
     """Return `moment` as SQLite keeps it: UTC, microseconds always written, so that text order is time order."""
-    return moment.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(" ", "microseconds")[:26]
 
 
 def utc_moment(text: str) -> datetime:
     """Return the aware UTC moment of a text in SQLite; the fraction may be missing."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text + "+00:00")
 
 
 class _SqliteMoment(UserDefinedType[datetime]):
@@ -49,7 +35,7 @@ class _SqliteMoment(UserDefinedType[datetime]):
         return lambda value: None if value is None else utc_text(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], datetime | None]:  # noqa: ARG002  # SQLAlchemy's signature
-        return lambda value: None if value is None else utc_moment(value)
+        return lambda text: None if text is None else datetime.fromisoformat(text + "+00:00")
 
 
 class _SqliteMoney(UserDefinedType[Decimal]):
@@ -61,10 +47,15 @@ class _SqliteMoney(UserDefinedType[Decimal]):
         return "NUMERIC"
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], str | None]:  # noqa: ARG002  # SQLAlchemy's signature
-        return lambda value: None if value is None else format(value, "f")
+        return lambda value: None if value is None else money_text(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[float | None], Decimal | None]:  # noqa: ARG002  # SQLAlchemy's signature
         return lambda value: None if value is None else sqlite_money(value)
+
+
+def money_text(amount: Decimal) -> str:
+    """Return `amount` as text without an exponent, as SQLite's NUMERIC takes it exactly."""
+    return format(amount, "f")
 
 
 def sqlite_money(value: float | str) -> Decimal:
@@ -74,6 +65,11 @@ def sqlite_money(value: float | str) -> Decimal:
 
 Moment: Final[TypeEngine[Any]] = DateTime(timezone=True).with_variant(_SqliteMoment(), "sqlite")
 Money: Final[TypeEngine[Any]] = Numeric().with_variant(_SqliteMoney(), "sqlite")
+Stamp: Final[TypeEngine[Any]] = DateTime(timezone=True).with_variant(String(), "sqlite")
+"""A moment that is only read to be compared later: as the database gives it, which costs nothing."""
+Text: Final[TypeEngine[Any]] = String()
+Flag: Final[TypeEngine[Any]] = Boolean()
+Whole: Final[TypeEngine[Any]] = BigInteger()
 Key: Final[TypeEngine[Any]] = BigInteger().with_variant(Integer(), "sqlite")
 """Integer primary keys: on SQLite only a column called INTEGER is the row's own number."""
 
@@ -112,58 +108,3 @@ def _utc_after_sqlite(element: utc_after, compiler: SQLCompiler, **options: Any)
 def _utc_after_postgresql(element: utc_after, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401  # as SQLAlchemy calls it
     seconds = compiler.process(element.clauses, **options)
     return f"(clock_timestamp() + make_interval(secs => {seconds}))"
-
-
-class RowSet:
-    """A batch of rows as parameters of one set-based statement, on both databases.
-
-    SQLite takes one JSON text (`json_each`), Postgres one array per column (`unnest`): the fastest of the forms
-    measured for each. `name` names the parameter and the table that statements join with.
-    """
-
-    def __init__(self, dialect: str, name: str, **columns: TypeEngine[Any]) -> None:
-        self._name = name
-        self._columns = columns
-        self._sqlite = dialect == "sqlite"
-        self.table: FromClause = self._sqlite_table() if self._sqlite else self._postgres_table()
-        self.c = self.table.c
-
-    def _sqlite_table(self) -> FromClause:
-        rows = func.json_each(bindparam(self._name, type_=String())).table_valued(
-            "value", name=f"{self._name}_json"
-        )
-        fields = [
-            type_coerce(func.json_extract(rows.c.value, f"$[{place}]"), kind).label(name)
-            for place, (name, kind) in enumerate(self._columns.items())
-        ]
-        statement: Select[Any] = select(*fields)
-        return statement.subquery(self._name)
-
-    def _postgres_table(self) -> FromClause:
-        arrays = [
-            cast(bindparam(f"{self._name}_{name}", type_=ARRAY(kind)), ARRAY(kind))
-            for name, kind in self._columns.items()
-        ]
-        fields = [column_of(name, kind) for name, kind in self._columns.items()]
-        return func.unnest(*arrays).table_valued(*fields, name=self._name).render_derived()
-
-    def parameters(self, rows: Sequence[Iterable[object]]) -> dict[str, object]:
-        """Return the parameters that carry `rows`, each in the order of the columns."""
-        if self._sqlite:
-            return {self._name: json.dumps(rows, default=_plain, separators=(",", ":"))}
-        columns = zip(*rows, strict=True) if rows else [()] * len(self._columns)
-        return {f"{self._name}_{name}": list(values) for name, values in zip(self._columns, columns, strict=True)}
-
-
-def _plain(value: object) -> str:
-    """Turn what JSON has no form for into the text that SQLite stores."""
-    if isinstance(value, datetime):
-        return utc_text(value)
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    raise TypeError(type(value).__name__)
-
-
-Text: Final[TypeEngine[Any]] = String()
-Flag: Final[TypeEngine[Any]] = Boolean()
-Whole: Final[TypeEngine[Any]] = BigInteger()

@@ -1,0 +1,186 @@
+"""`tracker poll`: ask once and end, for cron and for trying out."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tracker import logs
+from tracker.cli.options import config_option, find_order, format_options, settings, show_rows
+from tracker.cli.render import Column, Format
+from tracker.daemon.post import LEASE_SECONDS, RENEW_SECONDS, Post, utc_now
+from tracker.daemon.service import holder_name
+from tracker.errors import EXIT_OK, EXIT_PARTLY, ConfigurationFault, PanelFault, UsageFault
+from tracker.model import KINDS, Kind
+from tracker.panel import make_http_client
+from tracker.rounds.desk import Report
+from tracker.settings import Every, PanelSettings, Settings
+from tracker.store.database import Database
+from tracker.store.leases import Held, Lease
+
+COLUMNS: Final = (
+    Column("panel"),
+    Column("kind"),
+    Column("requests", right=True),
+    Column("asked", right=True),
+    Column("answered", right=True),
+    Column("changed", right=True),
+    Column("anomalies", right=True),
+    Column("outcome"),
+    Column("error", fold=True),
+)
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="[statuses|refills|catalog|balance|all | ORDER...]")
+@click.option("--panel", help="Only this panel.")
+@click.option("--all", "force", is_flag=True, help="Also about what is not due.")
+@format_options
+@config_option
+def poll(what: tuple[str, ...], panel: str | None, format_: Format, config: Path | None, *, force: bool) -> int:
+    """Ask the panels about what is due now (or about some orders), write it down, and end.
+
+    Where a daemon polls a panel already, its orders are made due for it instead.
+    """
+    found = settings(config, need_panels=True)
+    logs.configure(sys.stderr, secrets=found.secrets, level="warning")
+    kinds = _kinds(what)
+    database = Database(found.database_url, create=True)
+    database.upgrade()
+    asked = _orders_by_panel(database, what, panel) if kinds is None else {}
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    rows: list[dict[str, object]] = []
+    faults: list[PanelFault | None] = []
+    for one in _panels(found, panel, asked):
+        with _leased(database, one, found.every, stop) as post:
+            if isinstance(post, Held):
+                _leave_to(post, database, one.name, asked.get(one.name), kinds)
+                continue
+            order_ids = asked.get(one.name, ())
+            for kind, report in _rounds(post, database, kinds, order_ids, force=force):
+                rows.append(_row(one.name, kind, report))
+                faults.append(report.fault)
+    show_rows(rows, COLUMNS, format_, "Nothing was due.")
+    return _exit_code(faults)
+
+
+def _kinds(what: Sequence[str]) -> tuple[Kind, ...] | None:
+    """Return the kinds of rounds that were named, or None where orders were."""
+    if not what or "all" in what:
+        return KINDS
+    named = tuple(kind for kind in KINDS if kind in what)
+    if named and len(named) < len(what):
+        raise UsageFault(f"Name kinds of rounds ({', '.join(KINDS)}, all) or orders, not both.")
+    return named or None
+
+
+def _orders_by_panel(database: Database, names: Sequence[str], panel: str | None) -> dict[str, list[str]]:
+    asked: dict[str, list[str]] = {}
+    for name in names:
+        row = find_order(database, name, panel)
+        asked.setdefault(row["panel"], []).append(row["order_id"])
+    return asked
+
+
+def _panels(found: Settings, panel: str | None, asked: Mapping[str, object]) -> list[PanelSettings]:
+    known = {one.name: one for one in found.panels}
+    for name in {panel, *asked} - {None}:
+        if name not in known:
+            raise ConfigurationFault(
+                f"There is no panel {name} in {found.source}. Configured: {', '.join(known)}."
+            )
+    if asked:
+        return [known[name] for name in asked]
+    return [known[panel]] if panel else [one for one in found.panels if not one.paused]
+
+
+@contextmanager
+def _leased(
+    database: Database, panel: PanelSettings, every: Every, stop: threading.Event
+) -> Iterator[Post | Held]:
+    """Hold the lease of `panel` for the time of the block, renewed; or say who holds it."""
+    lease = database.acquire(panel.name, holder_name(), LEASE_SECONDS)
+    if isinstance(lease, Held):
+        yield lease
+        return
+    done = threading.Event()
+    keeper = threading.Thread(target=_renew, args=(database, lease, done), daemon=True)
+    keeper.start()
+    try:
+        with make_http_client(stop) as http:
+            post = Post(panel, every, database, lease, http=http, stop=stop)
+            yield post
+            post.client.close()
+    finally:
+        done.set()
+        keeper.join()
+        database.release(lease)
+
+
+def _renew(database: Database, lease: Lease, done: threading.Event) -> None:
+    while not done.wait(RENEW_SECONDS):
+        database.renew(lease, LEASE_SECONDS)
+
+
+def _leave_to(
+    held: Held, database: Database, panel: str, order_ids: Sequence[str] | None, kinds: Sequence[Kind] | None
+) -> None:
+    said = f"Panel {panel} is polled by {held.holder}."
+    if order_ids is None and "statuses" not in (kinds or ()):
+        click.echo(f"{said} It does this by itself; nothing was asked.", err=True)
+        return
+    due = database.make_due(panel, order_ids)
+    click.echo(
+        f"{said} {due} more of its orders {'is' if due == 1 else 'are'} due now; it asks about them.", err=True
+    )
+
+
+def _is_due(database: Database, post: Post, kind: Kind) -> bool:
+    """Whether a kind that has no due times in the database (balance, catalog) is due by its interval."""
+    if kind in {"statuses", "refills"}:
+        return True
+    last = database.history.last_success(post.name, kind)
+    return last is None or (utc_now() - last).total_seconds() >= post.seconds(kind)
+
+
+def _rounds(
+    post: Post, database: Database, kinds: Sequence[Kind] | None, order_ids: Sequence[str], *, force: bool
+) -> Iterator[tuple[Kind, Report]]:
+    if kinds is None:
+        yield "statuses", post.tick_orders(order_ids)
+        return
+    for kind in kinds:
+        if not force and not _is_due(database, post, kind):
+            continue
+        report = post.tick(kind, force=force)
+        if report is not None and not report.idle:
+            yield kind, report
+
+
+def _row(panel: str, kind: Kind, report: Report) -> dict[str, object]:
+    return {
+        "panel": panel,
+        "kind": kind,
+        "requests": report.requests,
+        "asked": report.asked,
+        "answered": report.answered,
+        "changed": report.changed,
+        "anomalies": report.anomalies,
+        "outcome": "ok" if report.fault is None else report.fault.kind,
+        "error": None if report.fault is None else str(report.fault),
+    }
+
+
+def _exit_code(faults: Sequence[PanelFault | None]) -> int:
+    """0 where all went well, 3 where some did, else the code of the first fault."""
+    failed = [fault for fault in faults if fault is not None]
+    if not failed:
+        return EXIT_OK
+    return failed[0].exit_code if len(failed) == len(faults) else EXIT_PARTLY
