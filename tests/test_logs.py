@@ -1,5 +1,6 @@
 """Logs: one line per event, sane values, libraries in the same chain, and never a secret."""
 
+import contextlib
 import io
 import json
 import logging
@@ -205,7 +206,8 @@ def test_an_exception_is_one_short_field_in_json() -> None:
     stream = io.StringIO()
     logs.configure(stream, secrets=[])
     try:
-        sqlite3.connect(":memory:").execute("SELECT nonsense")
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("SELECT nonsense")
     except sqlite3.Error as error:
         cause = ConnectionError("database gone")
         cause.__cause__ = error
