@@ -1,0 +1,182 @@
+"""The actions of one panel, bulk forms included, as typed calls.
+
+Reads may be sent a second time, and only below here; `add`, `refill` and `cancel` are one POST each, on a fresh
+connection, whatever happens. What a panel understands beyond the documented page is learned from reads only.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from functools import partial
+from queue import SimpleQueue
+from typing import Protocol, TypeAlias, TypeVar
+
+import httpx
+
+from tracker.errors import PanelFault, UsageFault
+from tracker.model import Answer, Balance, RefillAnswer
+from tracker.panel import wire
+from tracker.panel.budget import Budget
+from tracker.panel.bulk import CANCEL, REFILL, REFILL_STATUS, STATUS, Abilities, Bulk
+from tracker.panel.listing import Services, read_services
+from tracker.panel.sender import CATALOG, CHANGE, Account, Observer, Sender
+from tracker.panel.wire import Answers, Taken
+from tracker.panel.workers import Workers
+
+Outcome: TypeAlias = Answers[Answer] | PanelFault
+
+
+class Work(Protocol):
+    """What `PanelClient.statuses` is fed with: anything that carries at most 100 ids."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """What to ask about."""
+
+
+W = TypeVar("W", bound=Work)
+
+
+class PanelClient:
+    """One panel, for any thread; each request takes a slot of `budget` and ends soon after `stop` is set.
+
+    All methods raise PanelFault for a request that brought no answer; what concerns one id only is a value.
+    Ids are texts without comma and space; any number of them is split into requests of 100.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        http: httpx.Client,
+        budget: Budget,
+        abilities: Abilities,
+        stop: threading.Event,
+        in_flight: int = 2,
+        observe: Observer | None = None,
+    ) -> None:
+        self._sender = Sender(account, http, budget, stop, observe)
+        self._bulk = Bulk(self._sender, abilities)
+        self._in_flight = in_flight
+        self._workers = Workers(in_flight, f"panel-{account.name}")
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, repeated and probing ones included."""
+        return self._sender.requests
+
+    def close(self) -> None:
+        """End the threads of `statuses` once they are done; the http client belongs to the caller."""
+        self._workers.close()
+
+    # Reads
+
+    def status(self, order_id: str) -> Answer:
+        """Ask about one order, in the documented form."""
+        return self._bulk.single(STATUS, order_id)[order_id]
+
+    def ask_statuses(self, ids: Sequence[str]) -> Answers[Answer]:
+        """Ask about orders: one request where the panel understands `orders`, else one for each id.
+
+        Where it took several requests and one failed, the answers so far come back with `fault` set; only a
+        failure before the first answer is raised.
+        """
+        return self._bulk.ask(STATUS, ids)
+
+    def statuses(self, next_work: Callable[[], W | None]) -> Iterator[tuple[W, Outcome]]:
+        """Ask about work after work, `in_flight` together, and yield each with its outcome as it comes.
+
+        `next_work` returns None when there is nothing right now; it is asked again after each outcome was taken,
+        so that the caller may add work because of what it saw. Ends when there is no work and nothing in flight.
+        """
+        if self._in_flight == 1:
+            while (work := next_work()) is not None:
+                yield work, self._outcome(work)
+            return
+        done: SimpleQueue[tuple[W, Outcome | Exception]] = SimpleQueue()
+        flying = self._launch(next_work, done, 0)
+        while flying:
+            work, outcome = done.get()
+            flying -= 1
+            if isinstance(outcome, PanelFault):
+                # What the caller makes of it (stop, halve) decides whether there is more to ask.
+                yield work, outcome
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                flying = self._launch(next_work, done, flying)
+                yield work, outcome
+            flying = self._launch(next_work, done, flying)
+
+    def refill_statuses(self, ids: Sequence[str]) -> Answers[RefillAnswer]:
+        """Ask about refills by their ids; faults as in `ask_statuses`."""
+        return self._bulk.ask(REFILL_STATUS, ids)
+
+    def services(self) -> Services:
+        """Fetch the catalog."""
+        return self._sender.send("services", {}, "services", read_services, CATALOG)
+
+    def balance(self) -> Balance:
+        """Fetch the balance."""
+        return self._sender.send("balance", {}, "balance", wire.read_balance)
+
+    # Changes
+
+    def add(self, service: str, **fields: str | int | Decimal | None) -> str:
+        """Place an order and return its id. The fields depend on the service's type; one that is None is left out.
+
+        Raises Refused with the panel's words. After any other fault with `arrived` the order may exist.
+        """
+        if clash := {"key", "action"} & fields.keys():
+            raise UsageFault(f"an order has no field {', '.join(sorted(clash))}")
+        told = {"service": service, **{name: f"{value}" for name, value in fields.items() if value is not None}}
+        try:
+            "".join(told.values()).encode()
+        except UnicodeEncodeError:
+            raise UsageFault("a field of the order holds half a character, which cannot be sent") from None
+        return self._sender.send("add", told, f"add of service {service}", wire.read_add, CHANGE)
+
+    def refill(self, order_id: str) -> str:
+        """Ask for a refill and return its id, which some panels answer as a mere "1"; raises as `add` does."""
+        return self._sender.send(
+            "refill", {"order": order_id}, f"refill of order {order_id}", wire.read_refill, CHANGE
+        )
+
+    def refills(self, ids: Sequence[str]) -> Answers[Taken]:
+        """Ask for refills of many orders; after a fault, the first 100 ids without an answer may be taken."""
+        return self._bulk.ask(REFILL, ids)
+
+    def cancel(self, order_id: str) -> str:
+        """Ask to cancel an order and return the panel's yes: asked, never done. Raises as `add` does."""
+        return self._sender.send(
+            "cancel", {"order": order_id}, f"cancel of order {order_id}", wire.read_cancel, CHANGE
+        )
+
+    def cancels(self, ids: Sequence[str]) -> Answers[Taken]:
+        """Ask to cancel many orders; after a fault, the first 100 ids without an answer may be taken."""
+        return self._bulk.ask(CANCEL, ids)
+
+    # Requests in flight
+
+    def _launch(
+        self,
+        next_work: Callable[[], W | None],
+        done: SimpleQueue[tuple[W, Outcome | Exception]],
+        flying: int,
+    ) -> int:
+        while flying < self._in_flight and (work := next_work()) is not None:
+            self._workers.submit(partial(self._run, work, done))
+            flying += 1
+        return flying
+
+    def _run(self, work: W, done: SimpleQueue[tuple[W, Outcome | Exception]]) -> None:
+        try:
+            done.put((work, self._outcome(work)))
+        except Exception as exc:  # noqa: BLE001 - raised again in the thread of the caller
+            done.put((work, exc))
+
+    def _outcome(self, work: Work) -> Outcome:
+        try:
+            return self._bulk.ask(STATUS, work.ids)
+        except PanelFault as fault:
+            return fault
