@@ -2,13 +2,12 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_panel import LONG, Asked, RawPanel, ok
@@ -116,35 +115,26 @@ def test_proxies_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch)
     assert proxy.connections == 0
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody but its maker trusts, with its key in the same file."""
-    file = tmp_path_factory.mktemp("tls") / "panel.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-keyout", file, "-out", f"{file}.crt", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    file.write_bytes(file.read_bytes() + Path(f"{file}.crt").read_bytes())
-    return file
+AUTHORITY = trustme.CA()
+"""Nobody but these tests trusts it."""
 
 
-def server_tls(certificate: Path) -> ssl.SSLContext:
+def server_tls() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
     return context
 
 
-def test_a_trusted_certificate_serves_many_requests_on_one_connection(certificate: Path) -> None:
-    trusting = ssl.create_default_context(cafile=f"{certificate}.crt")
-    with RawPanel(lambda _: ok(b"x" * 300_000), server_tls(certificate)) as panel, client(tls=trusting) as http:
+def test_a_trusted_certificate_serves_many_requests_on_one_connection() -> None:
+    trusting = ssl.create_default_context()
+    AUTHORITY.configure_trust(trusting)
+    with RawPanel(lambda _: ok(b"x" * 300_000), server_tls()) as panel, client(tls=trusting) as http:
         assert [len(post(http, panel).content) for _ in range(3)] == [300_000] * 3
         assert panel.connections == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_no_request(certificate: Path) -> None:
-    with RawPanel(lambda _: ok({}), server_tls(certificate)) as panel, client() as http:
+def test_a_certificate_that_nobody_vouches_for_gets_no_request() -> None:
+    with RawPanel(lambda _: ok({}), server_tls()) as panel, client() as http:
         with pytest.raises(Unreachable, match="certificate"):
             post(http, panel)
         assert not panel.asked
