@@ -2,12 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
-import httpx
 import structlog
 from structlog.typing import FilteringBoundLogger
 
@@ -15,7 +15,7 @@ from tracker import pace
 from tracker.errors import KeyRefused, LeaseHeld, Stopped
 from tracker.model import KINDS, Kind, Learned
 from tracker.pace import Pacing
-from tracker.panel import Abilities, Account, Budget, PanelClient
+from tracker.panel import Abilities, Account, Budget, PanelClient, make_http_client
 from tracker.rounds.balance import balance
 from tracker.rounds.catalog import catalog
 from tracker.rounds.desk import Desk, Report
@@ -28,8 +28,8 @@ from tracker.store.leases import Held, Lease
 LEASE_SECONDS: Final = 20.0
 """How long a lease outlives its last renewal: what a crash costs before somebody may take over."""
 
-RENEW_SECONDS: Final = 5.0
-"""Between two renewals: three of them may fail before the lease ends."""
+RENEWALS: Final = 4
+"""In the time of a lease: three of them may fail before it ends."""
 
 SHARE_OF_STATUSES: Final = 0.9
 """Of a tick's requests; the rest is kept for refills, balance and catalog."""
@@ -43,7 +43,23 @@ RELEARN: Final = timedelta(days=1)
 UNLIMITED: Final = 1_000_000
 """Requests of a tick where the budget is lifted (benches)."""
 
+Connect: TypeAlias = Callable[[PanelSettings, Budget, Abilities], PanelClient]
+
 log: FilteringBoundLogger = structlog.get_logger()
+
+
+@contextmanager
+def connections(stop: threading.Event) -> Iterator[Connect]:
+    """Give what makes the clients of panels, while a block runs; they share one HTTP client, for TLS is dear."""
+    with make_http_client(stop) as http:
+
+        def connect(panel: PanelSettings, budget: Budget, abilities: Abilities) -> PanelClient:
+            account = Account(panel.name, panel.url, panel.key.reveal())
+            return PanelClient(
+                account, http=http, budget=budget, abilities=abilities, in_flight=panel.in_flight, stop=stop
+            )
+
+        yield connect
 
 
 def utc_now() -> datetime:
@@ -96,31 +112,21 @@ class Post:
         database: Database,
         lease: Lease,
         *,
-        http: httpx.Client,
+        connect: Connect,
         stop: threading.Event,
         pacing: Pacing | None = None,
     ) -> None:
         self.name = panel.name
-        self.lease = lease
         self.budget = Budget(panel.requests_per_minute or None)
         self._every = every
         self._stop = stop
         self._memory = memory = database.memory(lease)
         learned = memory.ledger.open(panel.url)
         abilities = _remembered(learned)
-        self.client = PanelClient(
-            Account(panel.name, panel.url, panel.key.reveal()),
-            http=http,
-            budget=self.budget,
-            abilities=abilities,
-            in_flight=panel.in_flight,
-            stop=stop,
-        )
+        self.client = connect(panel, self.budget, abilities)
         pacing = pacing or Pacing(shortest=every.statuses)
         self.desk = Desk(panel.name, self.client, memory, utc_now, abilities, pacing)
         self._peace: dict[Kind, _Peace] = {kind: _Peace() for kind in KINDS}
-        self._used = 0
-        self._measured_at = time.monotonic()
 
     def seconds(self, kind: Kind) -> float:
         """Return the interval of `kind`."""
@@ -134,9 +140,9 @@ class Post:
         peace = self._peace[kind]
         if self._stop.is_set() or (time.monotonic() < peace.until and not force):
             return None
-        if kind == "statuses":
-            self._tighten()
         report = self._round(kind, force=force)
+        if kind == "statuses" and report.answered and not force:
+            self._steer(report)
         self._leave_in_peace(kind, report)
         return report
 
@@ -151,30 +157,29 @@ class Post:
         if kind == "catalog":
             return catalog(self.desk)
         may_go_on = self._until(self.seconds(kind), force=force)
-        if kind == "refills":
-            small = UNLIMITED if force else max(self._allowance(kind) // 10, 1)
-            return refills(self.desk, small, may_go_on=may_go_on, force=force)
-        requests = UNLIMITED if force else max(int(self._allowance(kind) * SHARE_OF_STATUSES), 1)
-        return statuses(self.desk, requests, may_go_on=may_go_on, force=force)
+        run_one = refills if kind == "refills" else statuses
+        requests = UNLIMITED if force else self._requests(kind)
+        return run_one(self.desk, requests, may_go_on=may_go_on, force=force)
 
-    def _allowance(self, kind: Kind) -> int:
-        """Return the requests that the budget carries until the next tick of `kind`."""
+    def _requests(self, kind: Kind) -> int:
+        """Return the requests of a round of `kind`: its share of what the budget carries until its next tick."""
         per_minute = self.budget.per_minute
-        return UNLIMITED if per_minute is None else max(int(per_minute * self.seconds(kind) / 60), 1)
+        if per_minute is None:
+            return UNLIMITED
+        share = SHARE_OF_STATUSES if kind == "statuses" else 1.0 - SHARE_OF_STATUSES
+        return max(int(per_minute * self.seconds(kind) / 60 * share), 1)
 
     def _until(self, seconds: float, *, force: bool) -> Callable[[], bool]:
         end = time.monotonic() + seconds
         return lambda: not self._stop.is_set() and (force or time.monotonic() < end)
 
-    def _tighten(self) -> None:
-        """Steer the panel's tightening by the share of the budget that was used since the last statuses round."""
-        now, used = time.monotonic(), self.budget.used()
-        passed = now - self._measured_at
-        if self.budget.per_minute is None or passed < self.seconds("statuses") / 2:
+    def _steer(self, report: Report) -> None:
+        """Steer the panel's factor by what the intervals just dealt will ask of a round's requests."""
+        if self.budget.per_minute is None:
             return
-        share = (used - self._used) / (self.budget.per_minute * passed / 60)
-        self.desk.tightening = pace.tightened(self.desk.tightening, share)
-        self._used, self._measured_at = used, now
+        ids_per_second = self._requests("statuses") * self.desk.status_batch / self.seconds("statuses")
+        used = pace.demand(self._memory.orders.count(), report.dealt / report.answered, ids_per_second)
+        self.desk.tightening = pace.tightened(self.desk.tightening, used)
 
     def _leave_in_peace(self, kind: Kind, report: Report) -> None:
         peace, fault = self._peace[kind], report.fault

@@ -5,6 +5,7 @@ It is told to tick and nothing else; all state is in our tables. A job that wait
 thread of its own, so that a stuck panel cannot starve a healthy one.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    JobEvent,
+)
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -38,11 +45,14 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
 
 @dataclass(slots=True)
 class _Job:
+    panel: str
     name: str
     seconds: float
     work: Callable[[], None]
-    armed_at: float = field(default_factory=time.monotonic)
+    ended_at: float = field(default_factory=time.monotonic)
     running: bool = False
+    skipped: bool = False
+    """Whether its next tick came while it was still running."""
 
 
 class Ticker:
@@ -55,13 +65,18 @@ class Ticker:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._jobs: dict[str, _Job] = {}
-        self._lock = threading.Lock()
+        self._arming = threading.Lock()
+        self._stopped = False
+        self._scheduler.add_listener(self._after, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        self._scheduler.add_listener(self._skip, EVENT_JOB_MAX_INSTANCES)
+        # It warns of each tick that comes while the last one runs; a full round is no news.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
     def add(self, panel: str, kind: str, seconds: float, work: Callable[[], None]) -> None:
         """Call `work` at once and then every `seconds`, never twice at a time. `work` raises nothing."""
-        if panel not in self._scheduler._executors:  # noqa: SLF001  # there is no public way to ask
+        if panel not in {job.panel for job in self._jobs.values()}:
             self._scheduler.add_executor(ThreadPoolExecutor(1), panel)
-        job = _Job(f"{panel}/{kind}", seconds, work)
+        job = _Job(panel, f"{panel}/{kind}", seconds, work)
         self._jobs[job.name] = job
         self._scheduler.add_job(self._tick, Every(seconds), [job], id=job.name, executor=panel)
 
@@ -69,31 +84,50 @@ class Ticker:
         """Begin to tick."""
         self._scheduler.start()
 
+    def rearm_late(self) -> list[str]:
+        """Arm anew the jobs that should have ticked by the monotonic clock; return their names.
+
+        The wall clock that APScheduler goes by may have stepped back: without this, nothing runs until it has
+        caught up with itself. A job that waits for its panel's thread is not late: it has ticked.
+        """
+        now, busy = time.monotonic(), {job.panel for job in self._jobs.values() if job.running}
+        late = [
+            job
+            for job in self._jobs.values()
+            if job.panel not in busy and now - job.ended_at > LATE * job.seconds + LATE
+        ]
+        for job in late:
+            job.ended_at = now
+            self._arm(job)
+        return [job.name for job in late]
+
+    def stop(self) -> None:
+        """Wait for the ticks under way and end."""
+        with self._arming:
+            self._stopped = True
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
     def _tick(self, job: _Job) -> None:
         job.running = True
         try:
             job.work()
         finally:
             job.running = False
-            job.armed_at = time.monotonic()
+            job.ended_at = time.monotonic()
 
-    def rearm_late(self) -> list[str]:
-        """Arm anew the jobs that should have ticked by the monotonic clock; return their names.
+    def _skip(self, event: JobEvent) -> None:
+        job = self._jobs[event.job_id]
+        job.skipped = job.running
 
-        The wall clock that APScheduler goes by may have stepped back: without this, nothing runs until it has
-        caught up with itself.
-        """
-        late = [
-            job
-            for job in self._jobs.values()
-            if not job.running and time.monotonic() - job.armed_at > LATE * job.seconds + LATE
-        ]
-        for job in late:
-            job.armed_at = time.monotonic()
-            self._scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
-        return [job.name for job in late]
+    def _after(self, event: JobEvent) -> None:
+        """Tick again at once where a tick was skipped: a slow panel must not be asked half as often as it can."""
+        job = self._jobs[event.job_id]
+        if job.skipped:
+            job.skipped = False
+            self._arm(job)
 
-    def stop(self) -> None:
-        """Wait for the ticks under way and end."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+    def _arm(self, job: _Job) -> None:
+        with self._arming:
+            if not self._stopped:  # a scheduler that waits for its threads holds the lock that this would take
+                self._scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))

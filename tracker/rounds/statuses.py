@@ -167,6 +167,7 @@ def _write(
     written = desk.store.orders.apply(decisions, round_id)
     if len(written) < len(decisions):
         log.warning("orders.moved_on", panel=desk.name, dropped=len(decisions) - len(written))
+    report.dealt += sum((one.next_poll_at - now).total_seconds() for one in written if one.closed_at is None)
     for decision in written:
         report.answered += decision.answered
         report.changed += decision.changed

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from tracker.decide import Decision
 from tracker.model import Order, Plan
@@ -72,6 +72,12 @@ class Orders:
         with reading(self._engine) as connection:
             rows = connection.execute(statement.load, statement.keys.parameters([(key,) for key in keys]))
             return [Order._make(row) for row in rows]
+
+    def count(self) -> int:
+        """Return how many orders are not closed."""
+        statement = select(func.count()).where(orders.c.panel == self._lease.panel, orders.c.closed_at.is_(None))
+        with reading(self._engine) as connection:
+            return connection.execute(statement).scalar_one()
 
     def find(self, order_ids: Sequence[str]) -> list[int]:
         """Return the keys of the open orders that the panel calls `order_ids`."""
