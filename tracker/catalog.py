@@ -100,4 +100,7 @@ def _text(value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal):
+        # Without the zeros at the end: SQLite does not keep them, and a new value must read like the next old one.
+        return format(value.normalize(), "f")
+    return str(value)

@@ -3,6 +3,7 @@
 Time is compressed: a second of the demo is ten minutes of the panel's life, and the pacing shrinks alike.
 """
 
+import os
 import signal
 import sys
 import tempfile
@@ -20,9 +21,10 @@ from tracker import logs
 from tracker.cli.screen import Watch, live, plain
 from tracker.daemon.post import utc_now
 from tracker.daemon.service import Daemon
-from tracker.errors import Refused, TrackerError
+from tracker.errors import Refused, TrackerError, UsageFault
 from tracker.pace import Pacing
 from tracker.settings import Every, PanelSettings, Secret
+from tracker.settings.values import database_url
 from tracker.simulator import Simulator
 from tracker.store.database import Database
 from tracker.store.tracking import NewOrder
@@ -84,9 +86,7 @@ class Shop(threading.Thread):
 def demo(seconds: float | None, url: str | None, orders: int, seed: int) -> None:
     """See it work: a few hundred orders in compressed time; needs no account and no configuration."""
     logs.configure(sys.stderr, secrets=(), level="error")
-    if url is None:
-        url = f"sqlite:///{Path(tempfile.mkdtemp(prefix='tracker-demo-')) / 'history.db'}"
-    database = Database(url, create=True)
+    database = Database(_url(url), create=True)
     database.upgrade()
     name = _free_name(database)
     stop = threading.Event()
@@ -104,6 +104,15 @@ def demo(seconds: float | None, url: str | None, orders: int, seed: int) -> None
         shop.join()
     _farewell(database, name)
     database.close()
+
+
+def _url(written: str | None) -> str:
+    if written is None:
+        return f"sqlite:///{Path(tempfile.mkdtemp(prefix='tracker-demo-')) / 'history.db'}"
+    try:
+        return database_url(written, Path.cwd(), os.environ.get("HOME"))
+    except ValueError as error:
+        raise UsageFault(f"--database {error}") from None
 
 
 def _free_name(database: Database) -> str:

@@ -6,6 +6,7 @@ Commands are imported when they are used: `tracker --help` must not wait for a d
 import importlib
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -54,7 +55,7 @@ class Commands(click.Group):
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("order-tracker"), prog_name="tracker")
 def tracker() -> None:
-    r"""Record what happens to orders bought from API v2 panels, like a flight recorder.
+    """Record what happens to orders bought from API v2 panels, like a flight recorder.
 
     \b
     Try it:      tracker demo
@@ -63,11 +64,14 @@ def tracker() -> None:
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 partly, 4 the panel refused the key, 5 panel unreachable,
     10 no or unfit database, 11 someone else holds the lease, 78 configuration.
-    """
+    """  # noqa: D301  # click looks for the character itself, not for a backslash and a letter
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name in Russian must not end a report in LANG=C
     sys.exit(run(sys.argv[1:]))
 
 

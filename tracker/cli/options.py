@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ import click
 
 from tracker import logs
 from tracker.cli.render import FORMATS, Column, Format, render
-from tracker.errors import TrackerError, UsageFault
+from tracker.errors import ConfigurationFault, TrackerError, UsageFault
 from tracker.settings import Settings, load
 from tracker.store.database import Database
 
@@ -56,6 +57,15 @@ def database(config: Path | None) -> Database:
     opened = Database(settings(config, need_panels=False).database_url)
     opened.require()
     return opened
+
+
+def require_panel(found: Settings, name: str) -> None:
+    """Raise `ConfigurationFault`, with the nearest name, unless the panel is configured."""
+    names = [panel.name for panel in found.panels]
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Configured: {', '.join(names)}."
+        raise ConfigurationFault(f"There is no panel {name} in {found.source}. {hint}")
 
 
 def show_rows(

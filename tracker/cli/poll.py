@@ -1,23 +1,20 @@
 """`tracker poll`: ask once and end, for cron and for trying out."""
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import click
 
-from tracker import logs
-from tracker.cli.options import config_option, find_order, format_options, settings, show_rows
+from tracker.cli.options import config_option, find_order, format_options, require_panel, settings, show_rows
 from tracker.cli.render import Column, Format
-from tracker.daemon.post import LEASE_SECONDS, RENEW_SECONDS, Post, utc_now
+from tracker.daemon.post import LEASE_SECONDS, RENEWALS, Post, connections, utc_now
 from tracker.daemon.service import holder_name
-from tracker.errors import EXIT_OK, EXIT_PARTLY, ConfigurationFault, PanelFault, UsageFault
+from tracker.errors import EXIT_OK, EXIT_PARTLY, PanelFault, TrackerError, UsageFault
 from tracker.model import KINDS, Kind
-from tracker.panel import make_http_client
 from tracker.rounds.desk import Report
 from tracker.settings import Every, PanelSettings, Settings
 from tracker.store.database import Database
@@ -26,13 +23,13 @@ from tracker.store.leases import Held, Lease
 COLUMNS: Final = (
     Column("panel"),
     Column("kind"),
-    Column("requests", right=True),
-    Column("asked", right=True),
+    Column("requests", right=True, rank=2),
+    Column("asked", right=True, rank=3),
     Column("answered", right=True),
     Column("changed", right=True),
-    Column("anomalies", right=True),
+    Column("anomalies", right=True, rank=4),
     Column("outcome"),
-    Column("error", fold=True),
+    Column("error", fold=True, rank=1),
 )
 
 
@@ -48,27 +45,41 @@ def poll(what: tuple[str, ...], panel: str | None, format_: Format, config: Path
     Where a daemon polls a panel already, its orders are made due for it instead.
     """
     found = settings(config, need_panels=True)
-    logs.configure(sys.stderr, secrets=found.secrets, level="warning")
     kinds = _kinds(what)
     database = Database(found.database_url, create=True)
     database.upgrade()
     asked = _orders_by_panel(database, what, panel) if kinds is None else {}
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop, signals = _heed_signals()
     rows: list[dict[str, object]] = []
     faults: list[PanelFault | None] = []
+    left = False
     for one in _panels(found, panel, asked):
         with _leased(database, one, found.every, stop) as post:
             if isinstance(post, Held):
                 _leave_to(post, database, one.name, asked.get(one.name), kinds)
+                left = True
                 continue
             order_ids = asked.get(one.name, ())
             for kind, report in _rounds(post, database, kinds, order_ids, force=force):
                 rows.append(_row(one.name, kind, report))
                 faults.append(report.fault)
-    show_rows(rows, COLUMNS, format_, "Nothing was due.")
-    return _exit_code(faults)
+    database.close()
+    if rows or not left:
+        show_rows(rows, COLUMNS, format_, "Nothing was due.")
+    return 128 + signals[0] if signals else _exit_code(faults)
+
+
+def _heed_signals() -> tuple[threading.Event, list[int]]:
+    """Return what is set on SIGTERM and Ctrl-C, and the list in which their numbers arrive."""
+    stop, numbers = threading.Event(), list[int]()
+
+    def on_signal(number: int, _frame: object) -> None:
+        numbers.append(number)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop, numbers
 
 
 def _kinds(what: Sequence[str]) -> tuple[Kind, ...] | None:
@@ -82,20 +93,25 @@ def _kinds(what: Sequence[str]) -> tuple[Kind, ...] | None:
 
 
 def _orders_by_panel(database: Database, names: Sequence[str], panel: str | None) -> dict[str, list[str]]:
+    """Return the ids of the open orders that were named, by panel; say which are closed."""
     asked: dict[str, list[str]] = {}
     for name in names:
         row = find_order(database, name, panel)
+        if row["closed_at"] is not None:
+            click.echo(
+                f"{row['panel']}/{row['order_id']} is {row['state']} and closed: it is not asked about any more. "
+                "A new refill opens it again.",
+                err=True,
+            )
+            continue
         asked.setdefault(row["panel"], []).append(row["order_id"])
     return asked
 
 
 def _panels(found: Settings, panel: str | None, asked: Mapping[str, object]) -> list[PanelSettings]:
     known = {one.name: one for one in found.panels}
-    for name in {panel, *asked} - {None}:
-        if name not in known:
-            raise ConfigurationFault(
-                f"There is no panel {name} in {found.source}. Configured: {', '.join(known)}."
-            )
+    for name in asked or ([panel] if panel else []):
+        require_panel(found, name)
     if asked:
         return [known[name] for name in asked]
     return [known[panel]] if panel else [one for one in found.panels if not one.paused]
@@ -114,8 +130,8 @@ def _leased(
     keeper = threading.Thread(target=_renew, args=(database, lease, done), daemon=True)
     keeper.start()
     try:
-        with make_http_client(stop) as http:
-            post = Post(panel, every, database, lease, http=http, stop=stop)
+        with connections(stop) as connect:
+            post = Post(panel, every, database, lease, connect=connect, stop=stop)
             yield post
             post.client.close()
     finally:
@@ -125,8 +141,9 @@ def _leased(
 
 
 def _renew(database: Database, lease: Lease, done: threading.Event) -> None:
-    while not done.wait(RENEW_SECONDS):
-        database.renew(lease, LEASE_SECONDS)
+    while not done.wait(LEASE_SECONDS / RENEWALS):
+        with suppress(TrackerError):  # the next write says what is wrong
+            database.renew(lease, LEASE_SECONDS)
 
 
 def _leave_to(

@@ -10,19 +10,19 @@ from tracker.cli.render import Column, Format
 from tracker.model import STATES
 
 ORDERS: Final = (
-    Column("panel"),
+    Column("panel", rank=1),
     Column("order_id", "order"),
     Column("state", state=True),
-    Column("panel_status", "panel says"),
-    Column("quantity", right=True),
+    Column("panel_status", "panel says", rank=4),
+    Column("quantity", right=True, rank=5),
     Column("remains", right=True),
     Column("charge", right=True),
-    Column("currency"),
-    Column("service_id", "service"),
-    Column("ref"),
-    Column("changed_at", "changed"),
-    Column("checked_at", "checked"),
-    Column("link"),
+    Column("currency", rank=3),
+    Column("service_id", "service", rank=7),
+    Column("ref", rank=6),
+    Column("changed_at", "changed", rank=2),
+    Column("checked_at", "checked", rank=8),
+    Column("link", rank=9),
 )
 MORE_OF_ORDERS: Final = (
     Column("start_count"),
@@ -66,25 +66,25 @@ def orders(
 
 
 SERVICES: Final = (
-    Column("panel"),
+    Column("panel", rank=3),
     Column("service_id", "service", right=True),
     Column("name", fold=True),
-    Column("type"),
-    Column("category"),
+    Column("type", rank=5),
+    Column("category", rank=6),
     Column("rate", right=True),
-    Column("min", right=True),
-    Column("max", right=True),
-    Column("refill"),
-    Column("cancel"),
-    Column("first_seen_at", "first seen"),
-    Column("last_seen_at", "last seen"),
-    Column("gone_at", "gone"),
+    Column("min", right=True, rank=1),
+    Column("max", right=True, rank=1),
+    Column("refill", rank=2),
+    Column("cancel", rank=2),
+    Column("first_seen_at", "first seen", rank=8),
+    Column("last_seen_at", "last seen", rank=7),
+    Column("gone_at", "gone", rank=4),
 )
 CHANGES: Final = (
     Column("at"),
-    Column("panel"),
+    Column("panel", rank=1),
     Column("service_id", "service", right=True),
-    Column("name", fold=True),
+    Column("name", fold=True, rank=2),
     Column("field"),
     Column("old"),
     Column("new"),
@@ -122,15 +122,15 @@ def balance(panel: str | None, limit: int, format_: Format, config: Path | None)
 
 
 REFILLS: Final = (
-    Column("panel"),
+    Column("panel", rank=2),
     Column("order_id", "order"),
     Column("refill_id", "refill"),
     Column("state", state=True),
-    Column("panel_status", "panel says"),
-    Column("tracked_at", "tracked"),
-    Column("state_at", "since"),
-    Column("checked_at", "checked"),
-    Column("closed_at", "closed"),
+    Column("panel_status", "panel says", rank=3),
+    Column("tracked_at", "tracked", rank=5),
+    Column("state_at", "since", rank=1),
+    Column("checked_at", "checked", rank=4),
+    Column("closed_at", "closed", rank=6),
     Column("note", fold=True),
 )
 
@@ -152,16 +152,16 @@ def refills(panel: str | None, limit: int, format_: Format, config: Path | None)
 
 ROUNDS: Final = (
     Column("started_at", "started"),
-    Column("panel"),
+    Column("panel", rank=2),
     Column("kind"),
-    Column("requests", right=True),
-    Column("asked", right=True),
+    Column("requests", right=True, rank=4),
+    Column("asked", right=True, rank=5),
     Column("answered", right=True),
     Column("changed", right=True),
-    Column("anomalies", right=True),
-    Column("took"),
+    Column("anomalies", right=True, rank=3),
+    Column("took", rank=6),
     Column("outcome"),
-    Column("error", fold=True),
+    Column("error", fold=True, rank=1),
     Column("round"),
 )
 
@@ -190,11 +190,11 @@ def anomalies(panel: str | None, limit: int, format_: Format, config: Path | Non
     """List replies that could not be believed, by panel, order and kind; the last seen first."""
     columns = (
         Column("last_at", "last"),
-        Column("panel"),
+        Column("panel", rank=1),
         Column("order_id", "order"),
         Column("kind"),
         Column("count", right=True),
-        Column("first_at", "first"),
+        Column("first_at", "first", rank=2),
         Column("detail", fold=True),
     )
     rows = database(config).history.anomalies(panel, limit=limit)

@@ -38,6 +38,8 @@ _MAX_CELL: Final = 300
 """Characters of a folded cell on a terminal: five lines or so. Every other format has the whole text."""
 _SHORT: Final = 20
 """Columns of a terminal's table whose cells are all this short (ids, money, moments) are the last to be cut."""
+_GAP: Final = 2
+"""Between two columns of a terminal's table."""
 _FORMULA: Final = ("=", "+", "-", "@")
 """What makes a spreadsheet run a cell (a TAB does too, but is spelled out by then)."""
 STATE_STYLES: Final = {
@@ -69,6 +71,8 @@ class Column:
     """Sentences fold over several lines on a terminal; anything else ends in an ellipsis."""
     state: bool = False
     """A word of `model.State`, colored on a terminal."""
+    rank: int = 0
+    """What does not fit a narrow terminal is left out, highest rank first; 0 always stays."""
 
     @property
     def heading(self) -> str:
@@ -110,6 +114,16 @@ def render(
     except BrokenPipeError:
         _silence(stream)
     return count
+
+
+def facts(known: Mapping[str, object], stream: TextIO, now: datetime) -> None:
+    """Write what is known of one thing, a line for each fact; what is None is left out."""
+    told = {name: value for name, value in known.items() if value is not None}
+    width = max(map(len, told), default=0)
+    terminal = stream.isatty()
+    stream.writelines(
+        f"  {name:<{width}}  {_cell(value, now, terminal=terminal)}\n" for name, value in told.items()
+    )
 
 
 def to_json(value: object) -> str:
@@ -221,17 +235,30 @@ def _terminal_table(rows: list[Row], columns: Sequence[Column], stream: TextIO, 
     # rich itself asks the terminal of stdin for its width, which need not be where this goes.
     console = Console(file=stream, force_terminal=True, width=_width(stream), highlight=False)
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    by_column = [[_styled(row.get(column.name), column, now) for row in rows] for column in columns]
-    for column, cells in zip(columns, by_column, strict=True):
+    cells_of = {column: [_styled(row.get(column.name), column, now) for row in rows] for column in columns}
+    _leave_out(cells_of, console.width)
+    for column, cells in cells_of.items():
         table.add_column(
             Text(column.heading),
             justify="right" if column.right else "left",
             overflow="ellipsis",
             no_wrap=max(cell.cell_len for cell in cells) <= _SHORT,
         )
-    for line in zip(*by_column, strict=True):
+    for line in zip(*cells_of.values(), strict=True):
         table.add_row(*line)
     console.print(table)
+
+
+def _leave_out(cells_of: dict[Column, list[Text]], width: int) -> None:
+    """Take columns out until the others fit: first those that say nothing, then by rank."""
+    needed = {
+        column: max(cell_len(column.heading), min(_SHORT, max(cell.cell_len for cell in cells))) + _GAP
+        for column, cells in cells_of.items()
+    }
+    spare = sorted((column for column in cells_of if column.rank), key=lambda column: column.rank)
+    spare.sort(key=lambda column: not any(cells_of[column]))
+    while spare and sum(needed.values()) > width:
+        del cells_of[spare[-1]], needed[spare.pop()]
 
 
 def _styled(value: object, column: Column, now: datetime) -> Text:

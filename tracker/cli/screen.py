@@ -25,8 +25,17 @@ from tracker.logs import visible
 from tracker.model import STATES
 from tracker.store.history import History
 
-TRANSITIONS: Final = 12
-"""Newest transitions on the screen: with the rest it fits a terminal of 30 lines."""
+LINES: Final = 12
+"""Newest transitions that a second of the plain output tells one by one; of more it gives the number."""
+
+NEWEST: Final = 1000
+"""Transitions looked at: more than the demo makes in a second."""
+
+BAR: Final = 20
+"""Width of the longest bar."""
+
+AROUND: Final = 6
+"""Lines of the screen that are neither counters nor transitions: borders, gaps, a heading, the cursor."""
 
 
 class Moment(NamedTuple):
@@ -36,8 +45,8 @@ class Moment(NamedTuple):
     states: dict[str, int]
     transitions: list[Any]
     balance: str
-    freshness: timedelta | None
-    """How long the longest waiting due order has waited."""
+    late: timedelta | None
+    """How long the due order that waits longest has waited."""
     due: int
     used: int
     per_minute: float
@@ -66,7 +75,7 @@ class Watch:
         return Moment(
             now,
             {state: states[state] for state in STATES if state in states},
-            self.history.newest_transitions(TRANSITIONS),
+            self.history.newest_transitions(NEWEST),
             balance,
             now - overdue["since"] if overdue["since"] else None,
             overdue["due"],
@@ -90,61 +99,77 @@ class Use:
         return 0.0 if passed < 1.0 or not per_minute else (used - self._seen[0][1]) / (per_minute * passed / 60)
 
 
-def _states(moment: Moment) -> Text:
-    text = Text()
+def _states(moment: Moment) -> Table:
+    """Return a bar for each state that has orders."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=11)
+    table.add_column(justify="right", min_width=4)
+    most = max(moment.states.values(), default=1)
     for state, count in moment.states.items():
-        text.append(f"{state} ", STATE_STYLES.get(state, ""))
-        text.append(f"{count}   ", "bold")
-    return text
+        style = STATE_STYLES.get(state, "")
+        table.add_row(Text(state, style), Text(str(count), "bold"), Text("█" * round(BAR * count / most), style))
+    return table
 
 
 def _facts(moment: Moment, watch: Watch, share: float) -> Table:
     table = Table.grid(padding=(0, 2))
-    late = "nothing is due" if moment.freshness is None else f"{moment.due} due, the first since {_ago(moment)}"
-    table.add_row("balance", Text(moment.balance, "bold"), "freshness", Text(late))
-    budget = f"{share:.0%} of {moment.per_minute:g} requests a minute ({moment.used} so far)"
-    table.add_row("panel", Text(watch.url), "budget", Text(budget))
-    table.add_row("time", Text(f"1 s is {duration(watch.speed)}"), "anomalies", Text(str(moment.anomalies)))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    followed = sum(moment.states.values())
+    table.add_row("panel", Text(watch.url.removeprefix("http://")))
+    table.add_row("time", Text(f"1 s here is {duration(watch.speed)} there"))
+    table.add_row("orders", Text(str(followed), "bold"))
+    table.add_row("balance", Text(moment.balance, "bold"))
+    table.add_row("answers", Text(_freshness(moment)))
+    table.add_row("budget", Text(f"{share:.0%} of {moment.per_minute:g} requests/min"))
+    table.add_row("requests", Text(str(moment.used)))
+    table.add_row("anomalies", Text(str(moment.anomalies)))
     return table
 
 
-def _ago(moment: Moment) -> str:
-    return "now" if moment.freshness is None else duration(max(moment.freshness.total_seconds(), 0.0))
+def _freshness(moment: Moment) -> str:
+    """Return how far the database is behind what it wants to know."""
+    return "all fresh" if moment.late is None else f"{moment.due} due, the first for {_seconds(moment.late)}"
 
 
-def _newest(moment: Moment) -> Table:
+def _seconds(passed: timedelta) -> str:
+    return duration(max(passed.total_seconds(), 0.0))
+
+
+def _newest(moment: Moment, rows: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("ago", "order", "from", "to", "panel says", "remains", "charge"):
+    for name in ("ago", "order", "from", "to", "remains", "charge"):
         table.add_column(name, justify="right" if name in {"ago", "remains", "charge"} else "left", no_wrap=True)
-    for row in moment.transitions:
+    for row in moment.transitions[:rows]:
         table.add_row(
-            duration(max((moment.now - row["at"]).total_seconds(), 0.0)),
+            _seconds(moment.now - row["at"]),
             Text(visible(row["order_id"])),
             Text(row["from_state"], STATE_STYLES.get(row["from_state"], "")),
             Text(row["to_state"], STATE_STYLES.get(row["to_state"], "")),
-            Text(visible(row["panel_status"] or "")),
             "" if row["remains"] is None else str(row["remains"]),
             "" if row["charge"] is None else money(row["charge"], row["currency"]),
         )
     return table
 
 
+def _screen(moment: Moment, watch: Watch, share: float, ends: str, height: int) -> Panel:
+    top = Table.grid(padding=(0, 2))
+    top.add_row(_states(moment), _facts(moment, watch, share))
+    tall = max(len(moment.states), 8)
+    body = Group(top, Text(), _newest(moment, max(height - tall - AROUND, 1)))
+    return Panel(body, title=f"[b]tracker demo[/b] · {ends}", title_align="left")
+
+
 def live(watch: Watch, stop: threading.Event, seconds: float | None) -> None:
     """Show a live screen until `stop`, or for `seconds`."""
     use, end = Use(), None if seconds is None else time.monotonic() + seconds
     console = Console()
-    with Live(console=console, auto_refresh=False, screen=False) as screen:
+    with Live(console=console, auto_refresh=False) as screen:
         while not stop.is_set() and (end is None or time.monotonic() < end):
             moment = watch.look()
-            body = Group(
-                _states(moment),
-                Text(),
-                _facts(moment, watch, use.share(moment.used, moment.per_minute)),
-                Text(),
-                _newest(moment),
-            )
-            ends = "Ctrl-C ends it" if end is None else f"ends in {max(end - time.monotonic(), 0):.0f}s"
-            screen.update(Panel(body, title=f"tracker demo · {ends}", title_align="left"), refresh=True)
+            share = use.share(moment.used, moment.per_minute)
+            ends = "Ctrl-C ends it" if end is None else f"ends in {max(end - time.monotonic(), 0):.0f} s"
+            screen.update(_screen(moment, watch, share, ends, console.size.height), refresh=True)
             stop.wait(0.5)
 
 
@@ -154,18 +179,24 @@ def plain(watch: Watch, stop: threading.Event, seconds: float | None) -> None:
     last: datetime | None = None
     while not stop.is_set() and (end is None or time.monotonic() < end):
         moment = watch.look()
-        for row in reversed(moment.transitions):
-            if last is None or row["at"] > last:
-                said = f"{visible(row['panel_status'] or '')}, remains {row['remains']}"
-                click.echo(
-                    f"  {row['panel']}/{row['order_id']}: {row['from_state']} -> {row['to_state']} ({said})"
-                )
-        last = max([row["at"] for row in moment.transitions], default=last)
+        fresh = [row for row in moment.transitions if last is None or row["at"] > last]
+        last = fresh[0]["at"] if fresh else last
+        _tell(fresh)
         states = " ".join(f"{state}={count}" for state, count in moment.states.items())
         share = use.share(moment.used, moment.per_minute)
+        late = "0s" if moment.late is None else _seconds(moment.late)
         click.echo(
-            f"{moment.now:%H:%M:%S} {states} balance={moment.balance} due={moment.due} late={_ago(moment)} "
+            f"{moment.now:%H:%M:%S} {states} balance={moment.balance} due={moment.due} late={late} "
             f"budget={share:.0%} anomalies={moment.anomalies}"
         )
         sys.stdout.flush()
         stop.wait(1.0)
+
+
+def _tell(fresh: list[Any]) -> None:
+    if len(fresh) > LINES:
+        click.echo(f"  ({len(fresh) - LINES} transitions more, then)")
+    for row in reversed(fresh[:LINES]):
+        said = visible(row["panel_status"] or "")
+        said += "" if row["remains"] is None else f", remains {row['remains']}"
+        click.echo(f"  {row['panel']}/{row['order_id']}: {row['from_state']} -> {row['to_state']} ({said})")

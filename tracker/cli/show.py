@@ -9,19 +9,19 @@ from typing import Any, Final
 import click
 
 from tracker.cli.options import config_option, database, find_order, format_options, show_rows
-from tracker.cli.render import Column, Format, to_json
+from tracker.cli.render import Column, Format, facts, to_json
 from tracker.store.history import HIDDEN
 
 TIMELINE: Final = (
     Column("at"),
-    Column("after"),
-    Column("event"),
+    Column("after", rank=2),
+    Column("event", rank=5),
     Column("state", state=True),
-    Column("panel_status", "panel says"),
+    Column("panel_status", "panel says", rank=4),
     Column("remains", right=True),
-    Column("start_count", "start count", right=True),
+    Column("start_count", "start count", right=True, rank=3),
     Column("charge", right=True),
-    Column("currency"),
+    Column("currency", rank=1),
 )
 NAMED: Final = {"id", "panel", "order_id", "seq"}
 
@@ -47,13 +47,9 @@ def show(order: str, panel: str | None, format_: Format, config: Path | None) ->
         return
     if format_ == "table":
         click.echo(f"Order {name}")
-        facts = [
-            {"what": name.replace("_", " "), "value": value}
-            for name, value in head.items()
-            if value is not None and name not in HIDDEN | NAMED
-        ]
-        show_rows(facts, (Column("what", " "), Column("value", " ", fold=True)), "table", "")
-        sys.stdout.flush()
+        known = {key.replace("_", " "): value for key, value in head.items() if key not in HIDDEN | NAMED}
+        facts(known, sys.stdout, datetime.now(UTC))
+        click.echo()
     show_rows(timeline, TIMELINE, format_, f"Order {name} has not been answered yet.")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.options import config_option, settings
-from tracker.errors import ConfigurationFault, UsageFault
+from tracker.cli.options import config_option, require_panel, settings
+from tracker.errors import UsageFault
 from tracker.store.database import Database
 from tracker.store.tracking import NewOrder
 
@@ -41,9 +41,8 @@ def track(
     if refill is not None and len(ids) != 1:
         raise UsageFault("--refill belongs to one order: name exactly one.")
     found = settings(config, need_panels=False)
-    if found.panels and panel not in {one.name for one in found.panels}:
-        known = ", ".join(one.name for one in found.panels)
-        raise ConfigurationFault(f"There is no panel {panel} in {found.source}. Configured: {known}.")
+    if found.panels:
+        require_panel(found, panel)
     database = Database(found.database_url, create=True)
     database.upgrade()
     moment = None if ordered_at is None else _moment(ordered_at)
