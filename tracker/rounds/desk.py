@@ -57,7 +57,7 @@ class Report:
     anomalies: int = 0
     requests: int = 0
     dealt: float = 0.0
-    """The sum of the intervals, in seconds, until the orders that were answered are asked again; 0 for closed ones."""
+    """Seconds until the orders that were answered are asked again, added up; 0 for closed ones."""
     fault: PanelFault | None = None
     odd: list[Anomaly] = field(default_factory=list)
     """What was odd about whole replies."""

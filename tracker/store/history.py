@@ -22,11 +22,6 @@ from tracker.store.schema import (
     transitions,
 )
 
-ORDER_COLUMNS: Final = tuple(
-    column for column in orders.c if column.name not in {"state_remains", "parent", "missed_at"}
-)
-
-
 HIDDEN: Final = frozenset({"state_remains", "parent", "misses", "missed_at"})
 """Columns of `orders` that only polling needs."""
 
@@ -179,13 +174,13 @@ class History:
         return self._rows(select(panels).order_by(panels.c.name))
 
     def counts(self) -> list[Row]:
-        """Return the number of orders by panel and state, and the oldest answer among the open ones of each."""
+        """Return the number of orders by panel and state, and how many of them are not closed."""
         statement = (
             select(
                 orders.c.panel,
                 orders.c.state,
                 func.count().label("orders"),
-                func.sum(orders.c.closed_at.is_(None).cast(orders.c.seq.type)).label("open"),
+                func.count().filter(orders.c.closed_at.is_(None)).label("open"),
             )
             .group_by(orders.c.panel, orders.c.state)
             .order_by(orders.c.panel, orders.c.state)

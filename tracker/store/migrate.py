@@ -16,6 +16,9 @@ from tracker.store.engine import keep_wal, reading, writing
 ADVISORY_LOCK: Final = 0x747261636B6572
 """Postgres' lock against two upgrades at once ("tracker" in hex); it ends with the transaction."""
 
+OURS: Final = frozenset({"orders", "transitions", "leases"})
+"""Tables of every version of ours. A version's name alone proves nothing: others too call their first one 0001."""
+
 
 class Schema(NamedTuple):
     """Where a database stands."""
@@ -56,14 +59,10 @@ def _inspect(connection: Connection) -> Schema:
     current = MigrationContext.configure(connection).get_current_revision()
     tables = set(inspect(connection).get_table_names())
     where = connection.engine.url.render_as_string(hide_password=True)
-    if current is None:
-        if tables:
-            some = ", ".join(sorted(tables)[:3])
-            raise DatabaseUnfit(f"{where} holds tables of something else ({some} …). Name an empty database.")
-        return Schema(None, newest, known=True)
-    known = current in {script.revision for script in scripts.walk_revisions()}
-    if known and "orders" not in tables:
-        raise DatabaseUnfit(f"{where} has a version of somebody's schema but no orders. Name another database.")
+    if tables and not tables >= OURS:
+        some = ", ".join(sorted(tables)[:3])
+        raise DatabaseUnfit(f"{where} holds tables of something else ({some} …). Name an empty database.")
+    known = current is None or current in {script.revision for script in scripts.walk_revisions()}
     return Schema(current, newest, known)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Table, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.store.engine import writing
@@ -36,25 +36,23 @@ def track(engine: Engine, panel: str, new: Sequence[NewOrder]) -> list[str]:
 
     For one that was, fields that are given now and were unknown are filled in; nothing known is overwritten.
     """
-    upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    insert = _insert(engine, orders)
     added: list[str] = []
     with writing(engine) as connection:
         for start in range(0, len(new), SOME):
             some = {one.order_id: one for one in new[start : start + SOME]}
-            known = set(
-                connection.execute(
-                    select(orders.c.order_id).where(orders.c.panel == panel, orders.c.order_id.in_(some))
-                ).scalars()
-            )
-            fresh = [_row(panel, one) for one in some.values() if one.order_id not in known]
-            if fresh:
-                statement = upsert(orders).on_conflict_do_nothing(index_elements=["panel", "order_id"])
-                connection.execute(statement, fresh)
-            added += [row["order_id"] for row in fresh]
-            for one in some.values():
-                if one.order_id in known:
-                    _complete(connection, panel, one)
+            rows = [_row(panel, one) for one in some.values()]
+            fresh = set(connection.execute(insert.returning(orders.c.order_id), rows).scalars())
+            added += [order_id for order_id in some if order_id in fresh]
+            for order_id in some.keys() - fresh:
+                _complete(connection, panel, some[order_id])
     return added
+
+
+def _insert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Make an INSERT that leaves out what is there already, also where another program adds it right now."""
+    upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    return upsert(table).on_conflict_do_nothing()
 
 
 def _row(panel: str, new: NewOrder) -> dict[str, Any]:
@@ -81,17 +79,9 @@ def _complete(connection: Connection, panel: str, new: NewOrder) -> None:
 
 def track_refill(engine: Engine, panel: str, order_id: str, refill_id: str) -> bool:
     """Follow a refill, and its order again if that was closed; False where the refill is followed already."""
+    row = {"panel": panel, "order_id": order_id, "refill_id": refill_id}
     with writing(engine) as connection:
-        open_one = select(refills.c.id).where(
-            refills.c.panel == panel,
-            refills.c.order_id == order_id,
-            refills.c.refill_id == refill_id,
-            refills.c.closed_at.is_(None),
-        )
-        if connection.execute(open_one).first() is not None:
-            return False
-        connection.execute(insert(refills), {"panel": panel, "order_id": order_id, "refill_id": refill_id})
-    return True
+        return connection.execute(_insert(engine, refills).values(row).returning(refills.c.id)).first() is not None
 
 
 def make_due(engine: Engine, panel: str, order_ids: Sequence[str] | None = None) -> int:
