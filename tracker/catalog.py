@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tracker.model import Service
 
 AGREEING: Final = 3
-"""Replies in a row that must tell the same shrunken catalog before it is believed (design section 5)."""
+"""Replies in a row that must tell the same shrunken catalog before it is believed."""
 
 FIELDS: Final = ("name", "type", "category", "rate", "min", "max", "refill", "cancel")
 

@@ -25,7 +25,7 @@ from tracker.model import (
 from tracker.pace import Pacing
 
 CONFIRMATIONS: Final = 3
-"""Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (design section 5, Missing)."""
+"""Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (docs/architecture.md, Missing)."""
 
 RANK: Final = {
     "new": 0,

@@ -2,7 +2,7 @@
 
 Each function returns None where the panel told nothing (absent, null, an empty text) and raises `OddValue` where
 it told something that cannot be meant. Money never passes through a float and is rounded here, before anything is
-compared: a product such as 0.30000000000000004 would look like progress at every poll (design section 5).
+compared: a product such as 0.30000000000000004 would look like progress at every poll.
 """
 
 import re

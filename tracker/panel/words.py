@@ -1,4 +1,4 @@
-"""The panel's words as our states (design section 5, "States"); the spellings are those of many panels."""
+"""The panel's words as our states (docs/architecture.md, States); the spellings are those of many panels."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The tables: an interface, for people query them (design section 6; `docs/history.md` explains each column).
+"""The tables: an interface, for people query them (`docs/history.md` explains each column).
 
 A row of two columns is whole and due at once: every other column of `orders` has a default in the database, so
 any program may have an order followed with `INSERT INTO orders (panel, order_id) VALUES (…)`.
