@@ -25,7 +25,7 @@ from tracker.model import (
 from tracker.pace import Pacing
 
 CONFIRMATIONS: Final = 3
-"""Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (docs/architecture.md, Missing)."""
+"""Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (docs/architecture.md)."""
 
 RANK: Final = {
     "new": 0,
@@ -37,6 +37,15 @@ RANK: Final = {
     "paused": 2,
 }
 """How far an open state has come; every settled state counts as 3."""
+
+
+# `tuple.__new__` makes a named tuple in half the time; this is done for each order of each poll.
+_new: Final = tuple.__new__
+
+_TOLD: Final = slice(0, Status._fields.index("remains") + 1)
+_KNOWN: Final = slice(Order._fields.index("state"), Order._fields.index("remains") + 1)
+"""The same six fields, in the same order."""
+_FIGURES: Final = slice(Order._fields.index("charge"), Order._fields.index("remains") + 1)
 
 
 class Decision(NamedTuple):
@@ -97,52 +106,69 @@ def decide(order: Order, answer: Answer, moment: Moment, jitter: float = 0.0) ->
 
 def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Decision:
     now = moment.now
-    state = told.state
-    charge = order.charge if told.charge is None else told.charge
-    currency = told.currency or order.currency
-    start_count = order.start_count if told.start_count is None else told.start_count
-    remains = order.remains if told.remains is None else told.remains
-    transition = state != order.state or told.panel_status != order.panel_status
-    figures = (
-        remains != order.remains
-        or charge != order.charge
-        or start_count != order.start_count
-        or currency != order.currency
+    after = order if _is_known(order, told) else _after(order, told, now)
+    transition = after.seq != order.seq
+    progress = not transition and after is not order and after[_FIGURES] != order[_FIGURES]
+    return _new(
+        Decision,
+        (
+            order,
+            after,
+            now,
+            pace.due(now, pace.interval(after, now, moment.pacing, moment.tightening), jitter),
+            True,
+            _closing(after.settled_at, now, moment.pacing),
+            transition,
+            progress,
+            None,
+            told.children,
+        ),
     )
+
+
+def _is_known(order: Order, told: Status) -> bool:
+    """Whether the answer repeats what is known, as most do, and leaves nothing to put right."""
+    return (
+        told[_TOLD] == order[_KNOWN]
+        and not order.misses
+        and (order.settled_at is None) == (order.state not in SETTLED)
+        and (order.state_remains is not None or order.remains is None)
+    )
+
+
+def _after(order: Order, told: Status, now: datetime) -> Order:
+    """Return `order` as it is once `told` is believed."""
+    (state, panel_status, charge, currency, start_count, remains, _) = told
+    charge = order.charge if charge is None else charge
+    currency = currency or order.currency
+    start_count = order.start_count if start_count is None else start_count
+    remains = order.remains if remains is None else remains
     entered = state != order.state
+    transition = entered or panel_status != order.panel_status
+    moved = transition or (charge, currency, start_count, remains) != order[_FIGURES]
     settled_at = (now if entered or order.settled_at is None else order.settled_at) if state in SETTLED else None
-    after = Order(
-        order.key,
-        order.order_id,
-        state,
-        told.panel_status,
-        charge,
-        currency,
-        start_count,
-        remains,
-        order.quantity,
-        order.seq + transition,
-        now if entered else order.state_at,
-        # A first figure that arrives within the state counts as the one it began with.
-        remains if entered or order.state_remains is None else order.state_remains,
-        now if transition or figures else order.changed_at,
-        order.was_checked_at,
-        settled_at,
-        0,
-        None,
-    )
-    seconds = pace.interval(after, now, moment.pacing, moment.tightening)
-    return Decision(
-        order,
-        after,
-        now,
-        pace.due(now, seconds, jitter),
-        True,
-        _closing(settled_at, now, moment.pacing),
-        transition,
-        figures and not transition,
-        None,
-        told.children,
+    return _new(
+        Order,
+        (
+            order.key,
+            order.order_id,
+            state,
+            panel_status,
+            charge,
+            currency,
+            start_count,
+            remains,
+            order.quantity,
+            order.seq + transition,
+            now if entered else order.state_at,
+            # A first figure that arrives within the state counts as the one it began with.
+            remains if entered or order.state_remains is None else order.state_remains,
+            now if moved else order.changed_at,
+            order.was_checked_at,
+            settled_at,
+            0,
+            None,
+        ),
     )
 
 

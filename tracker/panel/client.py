@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
-from queue import SimpleQueue
-from typing import Protocol, TypeAlias, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import httpx
 
@@ -22,6 +22,9 @@ from tracker.panel.listing import Services, read_services
 from tracker.panel.sender import CATALOG, CHANGE, Account, Observer, Sender
 from tracker.panel.wire import Answers, Taken
 from tracker.panel.workers import Workers
+
+QUIET: Final = 0.002
+"""Seconds without an outcome after which a caller of `statuses` is told that it may have to wait for long."""
 
 Outcome: TypeAlias = Answers[Answer] | PanelFault
 
@@ -83,20 +86,20 @@ class PanelClient:
         """
         return self._bulk.ask(STATUS, ids)
 
-    def statuses(self, next_work: Callable[[], W | None]) -> Iterator[tuple[W, Outcome]]:
+    def statuses(
+        self, next_work: Callable[[], W | None], before_waiting: Callable[[], None] | None = None
+    ) -> Iterator[tuple[W, Outcome]]:
         """Ask about work after work, `in_flight` together, and yield each with its outcome as it comes.
 
         `next_work` returns None when there is nothing right now; it is asked again after each outcome was taken,
         so that the caller may add work because of what it saw. Ends when there is no work and nothing in flight.
+        `before_waiting` is called where nothing has come for `QUIET` seconds: the caller may put off until then
+        what it can do for many outcomes together.
         """
-        if self._in_flight == 1:
-            while (work := next_work()) is not None:
-                yield work, self._outcome(work)
-            return
         done: SimpleQueue[tuple[W, Outcome | Exception]] = SimpleQueue()
         flying = self._launch(next_work, done, 0)
         while flying:
-            work, outcome = done.get()
+            work, outcome = self._next(done, before_waiting)
             flying -= 1
             if isinstance(outcome, PanelFault):
                 # What the caller makes of it (stop, halve) decides whether there is more to ask.
@@ -168,6 +171,17 @@ class PanelClient:
             self._workers.submit(partial(self._run, work, done))
             flying += 1
         return flying
+
+    @staticmethod
+    def _next(
+        done: SimpleQueue[tuple[W, Outcome | Exception]], before_waiting: Callable[[], None] | None
+    ) -> tuple[W, Outcome | Exception]:
+        if before_waiting is not None:
+            try:
+                return done.get(timeout=QUIET)
+            except Empty:
+                before_waiting()
+        return done.get()
 
     def _run(self, work: W, done: SimpleQueue[tuple[W, Outcome | Exception]]) -> None:
         try:

@@ -77,11 +77,11 @@ def run(desk: Desk, kind: Kind, body: Callable[[Report, str], None]) -> Report:
         body(report, round_id)
     except PanelFault as fault:
         report.fault = fault
+        if isinstance(fault, BadReply | Refused):
+            report.odd.append(Anomaly("", f"{kind}_{fault.kind}", str(fault)))
     report.requests = desk.panel.requests - before
     if report.idle:
         return report
-    if isinstance(report.fault, BadReply | Refused):
-        report.odd.append(Anomaly("", f"{kind}_{report.fault.kind}", str(report.fault)))
     report.anomalies += len(report.odd)
     finished = desk.clock()
     if desk.learned() != learned:

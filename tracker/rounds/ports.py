@@ -76,8 +76,13 @@ class Panel(Protocol):
     def requests(self) -> int:
         """Requests sent so far, of all kinds."""
 
-    def statuses(self, next_work: Callable[[], W | None], /) -> Iterator[tuple[W, Answers[Answer] | PanelFault]]:
-        """Ask about works as `next_work` gives them, several together; yield each with its outcome."""
+    def statuses(
+        self, next_work: Callable[[], W | None], before_waiting: Callable[[], None], /
+    ) -> Iterator[tuple[W, Answers[Answer] | PanelFault]]:
+        """Ask about works as `next_work` gives them, several together; yield each with its outcome.
+
+        `before_waiting` is called before a wait of more than a moment.
+        """
 
     def refill_statuses(self, ids: Sequence[str], /) -> Answers[RefillAnswer]:
         """Ask about refills by their ids."""

@@ -5,10 +5,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from structlog.typing import FilteringBoundLogger
+
 from tracker.decide import Decision, Moment, decide
-from tracker.errors import BadReply, KeyRefused, PanelFault, RateLimited, Refused, Stopped
+from tracker.errors import (
+    BadReply,
+    Interrupted,
+    KeyRefused,
+    PanelFault,
+    RateLimited,
+    Refused,
+    ServerFault,
+    Stopped,
+    TimedOut,
+)
 from tracker.model import BATCH, Anomaly, Answer, Odd, Order, Plan
 from tracker.rounds.desk import Desk, Report, log, run
+
+READ_AHEAD: Final = 10
+"""Batches whose orders are read at once: a transaction of its own cost as much as reading 100 orders."""
+
+WRITTEN_TOGETHER: Final = 10
+"""Batches in one transaction, at most, where they come faster than they are written."""
 
 FAULTS_IN_A_ROW: Final = 3
 """Faults without an answer between them that end a round: the panel is in trouble, not a batch."""
@@ -35,6 +53,23 @@ class Batch:
         return Batch(self.orders[:middle]), Batch(self.orders[middle:])
 
 
+class Allowance:
+    """What a round may spend: so many requests, begun only while `may_go_on()`."""
+
+    def __init__(self, desk: Desk, requests: int, may_go_on: Callable[[], bool]) -> None:
+        self._panel = desk.panel
+        self._before = desk.panel.requests
+        self._requests = requests
+        self._may_go_on = may_go_on
+        self.begun = 0
+        """Batches handed out: the panel does not count a request that is still under way."""
+
+    def left(self) -> bool:
+        """Whether one more request may begin."""
+        sent = max(self.begun, self._panel.requests - self._before)
+        return sent < self._requests and self._may_go_on()
+
+
 class Queue:
     """What is still to be asked in this round, and whether it may be.
 
@@ -42,10 +77,10 @@ class Queue:
     fault it is halved too, but last, and only once the panel answered others: then it is the batch, not the panel.
     """
 
-    def __init__(self, desk: Desk, plan: Plan, may_ask: Callable[[], bool]) -> None:
+    def __init__(self, desk: Desk, plan: Plan, allowance: Allowance) -> None:
         self._desk = desk
-        self._may_ask = may_ask
-        self._planned = self._cut(plan, desk.status_batch)
+        self._allowance = allowance
+        self._planned = self._batches(plan, desk.status_batch)
         self._first: deque[Batch] = deque()
         self._last: deque[Batch] = deque()
         self._faults = 0
@@ -53,21 +88,23 @@ class Queue:
         self.closed = False
         self.fault: PanelFault | None = None
 
-    @staticmethod
-    def _cut(plan: Plan, size: int) -> Iterator[Sequence[int]]:
-        yield from ([key] for key in plan.singles)
-        yield from (plan.keys[start : start + size] for start in range(0, len(plan.keys), size))
+    def _batches(self, plan: Plan, size: int) -> Iterator[Batch]:
+        """Read the orders a little ahead of their turn; where one moves on meanwhile, its decision is dropped."""
+        load = self._desk.store.orders.load
+        for keys, each in ((plan.singles, 1), (plan.keys, size)):
+            for start in range(0, len(keys), each * READ_AHEAD):
+                orders = load(keys[start : start + each * READ_AHEAD])
+                yield from (Batch(orders[cut : cut + each]) for cut in range(0, len(orders), each))
 
     def next(self) -> Batch | None:
-        """Return the next batch, its orders read just now; None where nothing may be asked at this moment."""
-        if self.closed or not self._may_ask():
+        """Return the next batch; None where nothing may be asked at this moment."""
+        if self.closed or not self._allowance.left():
             return None
-        if self._first:
-            return self._first.popleft()
-        for keys in self._planned:
-            if orders := self._desk.store.orders.load(keys):
-                return Batch(orders)
-        return self._last.popleft() if self._last and self.answered else None
+        batch = self._first.popleft() if self._first else next(self._planned, None)
+        if batch is None and self._last and self.answered:
+            batch = self._last.popleft()
+        self._allowance.begun += batch is not None
+        return batch
 
     def failed(self, batch: Batch, fault: PanelFault) -> None:
         """Take back a batch that brought no answer."""
@@ -97,7 +134,7 @@ def statuses(desk: Desk, requests: int, *, may_go_on: Callable[[], bool], force:
 
     def body(report: Report, round_id: str) -> None:
         plan = desk.store.orders.plan(desk.clock(), requests, desk.status_batch, force=force)
-        _ask(desk, plan, report, round_id, _within(desk, requests, may_go_on))
+        _ask(desk, plan, report, round_id, Allowance(desk, requests, may_go_on))
 
     return run(desk, "statuses", body)
 
@@ -106,82 +143,93 @@ def statuses_of(desk: Desk, keys: Sequence[int], *, may_go_on: Callable[[], bool
     """Run one round about the open orders `keys`, due or not."""
 
     def body(report: Report, round_id: str) -> None:
-        _ask(desk, Plan(sorted(keys)), report, round_id, may_go_on)
+        _ask(desk, Plan(sorted(keys)), report, round_id, Allowance(desk, 2 * len(keys) + 1, may_go_on))
 
     return run(desk, "statuses", body)
 
 
-def _within(desk: Desk, requests: int, may_go_on: Callable[[], bool]) -> Callable[[], bool]:
-    before, begun = desk.panel.requests, 0
+class Book:
+    """Decides what was told, and writes what is ready in one transaction."""
 
-    def may_ask() -> bool:
-        nonlocal begun
-        begun += 1
-        # Requests under way are not counted by the panel yet, so the batches handed out are counted as well.
-        return begun <= requests and desk.panel.requests - before < requests and may_go_on()
+    def __init__(self, desk: Desk, report: Report, round_id: str) -> None:
+        self._desk = desk
+        self._report = report
+        self._round_id = round_id
+        self._held: list[Decision] = []
+        self._batches = 0
 
-    return may_ask
+    def take(self, told: Sequence[tuple[Order, Answer]], *, singly: bool) -> None:
+        """Decide each order by itself, at the moment that it was answered."""
+        desk = self._desk
+        moment = Moment(desk.clock(), desk.pacing, desk.tightening, singly)
+        draw = desk.random.random
+        self._held += [decide(order, answer, moment, draw()) for order, answer in told]
+        self._batches += 1
+        if self._batches == WRITTEN_TOGETHER:
+            self.write()
+
+    def write(self) -> None:
+        """Write what was decided and not written yet."""
+        if not self._held:
+            return
+        desk, report, decisions = self._desk, self._report, self._held
+        self._held, self._batches = [], 0
+        written = desk.store.orders.apply(decisions, self._round_id)
+        if len(written) < len(decisions):
+            log.warning("orders.moved_on", panel=desk.name, dropped=len(decisions) - len(written))
+        report.dealt += sum(
+            (one.next_poll_at - one.at).total_seconds() for one in written if one.closed_at is None
+        )
+        report.answered += sum(one.answered for one in written)
+        report.anomalies += sum(one.anomaly is not None for one in written)
+        changed = [one for one in written if one.transition or one.progress]
+        report.changed += len(changed)
+        say = log.bind(panel=desk.name)
+        for decision in changed:
+            if decision.transition:
+                _log_transition(say, decision)
 
 
-def _ask(desk: Desk, plan: Plan, report: Report, round_id: str, may_ask: Callable[[], bool]) -> None:
+def _ask(desk: Desk, plan: Plan, report: Report, round_id: str, allowance: Allowance) -> None:
     if not plan.keys and not plan.singles:
         report.idle = True
         return
-    queue = Queue(desk, plan, may_ask)
-    for batch, outcome in desk.panel.statuses(queue.next):
+    queue, book = Queue(desk, plan, allowance), Book(desk, report, round_id)
+    for batch, outcome in desk.panel.statuses(queue.next, book.write):
         report.asked += len(batch.orders)
         if isinstance(outcome, PanelFault):
-            _no_answer(desk, queue, batch, outcome, report, round_id)
+            _no_answer(queue, batch, outcome, book, report)
             continue
         queue.succeeded()
         if outcome.foreign:
             report.odd.append(Anomaly("", "foreign_ids", f"not asked for: {', '.join(outcome.foreign[:5])}"))
         told = [(one, answer) for one in batch.orders if (answer := outcome.get(one.order_id)) is not None]
-        _write(desk, told, report, round_id, singly=len(batch.orders) == 1)
+        book.take(told, singly=len(batch.orders) == 1)
         if outcome.fault is not None:
-            rest = batch.without(order for order, _ in told)
-            _no_answer(desk, queue, rest, outcome.fault, report, round_id)
+            _no_answer(queue, batch.without(order for order, _ in told), outcome.fault, book, report)
+    book.write()
     if queue.closed or not queue.answered:
         report.fault = queue.fault
     # A panel that answers nothing at all may be choking on one order: smaller batches find it, round by round.
-    desk.status_limit = BATCH if queue.answered else max(desk.status_limit // 2, 1)
+    choking = isinstance(queue.fault, TimedOut | Interrupted | ServerFault) and not queue.answered
+    desk.status_limit = max(desk.status_limit // 2, 1) if choking else BATCH
 
 
-def _no_answer(desk: Desk, queue: Queue, batch: Batch, fault: PanelFault, report: Report, round_id: str) -> None:
+def _no_answer(queue: Queue, batch: Batch, fault: PanelFault, book: Book, report: Report) -> None:
     queue.failed(batch, fault)
     refused = isinstance(fault, Refused | BadReply)
+    if refused:
+        report.odd.append(Anomaly("", f"statuses_{fault.kind}", str(fault)))
     if len(batch.orders) == 1 and (refused or queue.answered) and not queue.closed:
         # It stands alone: the trouble is its own. Written, so that it backs off and starves nobody.
-        odd = Odd(f"alone_{fault.kind}", str(fault))
-        _write(desk, [(batch.orders[0], odd)], report, round_id, singly=True)
+        book.take([(batch.orders[0], Odd(f"alone_{fault.kind}", str(fault)))], singly=True)
 
 
-def _write(
-    desk: Desk, told: Sequence[tuple[Order, Answer]], report: Report, round_id: str, *, singly: bool
-) -> None:
-    """Decide each order by itself and write the batch in one transaction, at the moment that it was answered."""
-    now = desk.clock()
-    moment = Moment(now, desk.pacing, desk.tightening, singly)
-    draw = desk.random.random
-    decisions = [decide(order, answer, moment, draw()) for order, answer in told]
-    written = desk.store.orders.apply(decisions, round_id)
-    if len(written) < len(decisions):
-        log.warning("orders.moved_on", panel=desk.name, dropped=len(decisions) - len(written))
-    report.dealt += sum((one.next_poll_at - now).total_seconds() for one in written if one.closed_at is None)
-    for decision in written:
-        report.answered += decision.answered
-        report.changed += decision.changed
-        report.anomalies += decision.anomaly is not None
-        if decision.transition:
-            _log_transition(desk.name, decision)
-
-
-def _log_transition(panel: str, decision: Decision) -> None:
+def _log_transition(voice: FilteringBoundLogger, decision: Decision) -> None:
     before, after = decision.before, decision.after
-    say = log.warning if decision.regression or after.state in {"unknown", "missing"} else log.info
+    say = voice.warning if decision.regression or after.state in {"unknown", "missing"} else voice.info
     say(
         "order.transition",
-        panel=panel,
         order=after.order_id,
         seq=after.seq,
         from_state=before.state,

@@ -1,15 +1,17 @@
 """Handing many rows to a few statements, each database in the form that was measured to be its fastest.
 
-A statement that reads rows of ours (`RowSet`) takes them as one JSON text on SQLite (`json_each`), as one array a
-column on Postgres (`unnest`). An update of many rows (`BulkUpdate`) is a loop inside the driver on SQLite, which
-is a library, and one statement on Postgres, where each one travels.
+A statement that reads rows of ours (`RowSet`) takes them as one JSON text on SQLite (`json_each`), on Postgres
+as one array a column (`unnest`), which we spell ourselves, for the driver took 3 µs a value. An update of many
+rows (`BulkUpdate`) is a loop inside the driver on SQLite, which is a library, and one statement on Postgres,
+where each one travels.
 """
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from typing import cast as cast_to
 
@@ -19,7 +21,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.expression import ColumnElement, FromClause
 from sqlalchemy.types import TypeEngine
 
-from tracker.store.types import Moment, Money, money_text, utc_text
+from tracker.store.types import Moment, Money, Stamp, Text, money_text, utc_text
 
 Columns = dict[str, TypeEngine[Any]]
 
@@ -48,7 +50,7 @@ class RowSet:
 
     def _arrays(self) -> FromClause:
         arrays = [
-            cast(bindparam(f"{self._name}_{name}", type_=ARRAY(kind)), ARRAY(kind))
+            cast(bindparam(f"{self._name}_{name}", type_=String()), ARRAY(kind))
             for name, kind in self._columns.items()
         ]
         fields = [column_of(name, kind) for name, kind in self._columns.items()]
@@ -59,8 +61,8 @@ class RowSet:
         if self._sqlite:
             plain: Sequence[object] = [row[0] for row in rows] if len(self._columns) == 1 else rows
             return {self._name: json.dumps(plain, default=_spelled)}
-        columns = zip(*rows, strict=True)
-        return {f"{self._name}_{name}": list(values) for name, values in zip(self._columns, columns, strict=True)}
+        columns = zip(self._columns.items(), zip(*rows, strict=True), strict=True)
+        return {f"{self._name}_{name}": _array(values, kind) for (name, kind), values in columns}
 
 
 Row = dict[str, ColumnElement[Any]]
@@ -111,7 +113,7 @@ class _DriverLoop(BulkUpdate):
         columns: list[Iterable[object]] = list(zip(*rows, strict=True))
         for place, spell in enumerate(self._spellings):
             if spell is not None:
-                columns[place] = [None if value is None else spell(value) for value in columns[place]]
+                columns[place] = _spelled_all(columns[place], spell)
         # Past SQLAlchemy's processing of parameters, which cost more than the statement: the values are plain now.
         ordered = list(zip(*(columns[place] for place in self._places), strict=True))
         return connection.exec_driver_sql(self._sql, ordered).rowcount
@@ -126,6 +128,37 @@ def _update(table: Table, set_: Columns, row: Row, where: Where) -> Update:
 
 
 _SPELLINGS: dict[TypeEngine[Any], Callable[[Any], str]] = {Moment: utc_text, Money: money_text}
+
+
+@lru_cache(maxsize=1024)
+def _quoted(text: str) -> str:
+    """Spell a text as an element of an array."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+_ELEMENTS: dict[TypeEngine[Any], Callable[[Any], str]] = {
+    **_SPELLINGS,
+    Moment: lambda moment: utc_text(moment) + "+00",
+    Stamp: '"{}"'.format,
+    Text: _quoted,
+}
+
+
+def _array(values: Iterable[object], kind: TypeEngine[Any]) -> str:
+    """Spell an array as Postgres reads it."""
+    elements = _spelled_all(values, _ELEMENTS.get(kind, str))
+    return "{" + ",".join(["NULL" if element is None else element for element in elements]) + "}"
+
+
+def _spelled_all(values: Iterable[object], spell: Callable[[Any], str]) -> Iterator[str | None]:
+    """Spell values that are often the very same object: the moment of a batch is that of all its orders."""
+    last: object = None
+    text: str | None = None
+    for value in values:
+        if value is not last:
+            last, text = value, None if value is None else spell(value)
+        yield text
 
 
 def _spelled(value: object) -> str:

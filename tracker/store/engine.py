@@ -29,6 +29,21 @@ _REFUSED: Final = (
     "Is the file on a network file system? Keep it on a local disk, or use Postgres."
 )
 
+_FILE: Final = "Check the owner and the mode of the file and its folder."
+_DAMAGED: Final = "Restore it from a backup, or name another file."
+_ROLE: Final = "Name a role that may write, on a server that is no standby."
+
+UNFIT: Final = {
+    "readonly": _FILE,
+    "unable to open": _FILE,
+    "not a database": _DAMAGED,
+    "malformed": _DAMAGED,
+    "read-only transaction": _ROLE,
+    "permission denied": _ROLE,
+    "password authentication failed": "Put the right password into the URL, or into ~/.pgpass.",
+}
+"""Words of the drivers' errors that no waiting mends -> the remedy."""
+
 READ_ONLY: Final = {"tracker_read_only": True}
 
 
@@ -95,9 +110,13 @@ def keep_wal(engine: Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
     with told(engine), engine.connect() as connection:
-        raw = connection.connection.cursor()
-        got = raw.execute("PRAGMA journal_mode = wal").fetchone()[0]
-        raw.close()
+        cursor = connection.connection.cursor()  # past SQLAlchemy, which would begin a transaction first
+        try:
+            got = cursor.execute("PRAGMA journal_mode = wal").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            raise exc.OperationalError("PRAGMA journal_mode = wal", None, error) from error
+        finally:
+            cursor.close()
     if got != "wal":
         raise DatabaseUnfit(
             f"{engine.url.database}: {_REFUSED.format(name='journal_mode', wanted='wal', got=got)}"
@@ -135,15 +154,11 @@ def told(engine: Engine) -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         where = engine.url.render_as_string(hide_password=True)
-        reason = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else str(error)
+        lines = str(error.orig).strip().splitlines()
+        reason = lines[0] if lines else type(error.orig).__name__
+        for word, remedy in UNFIT.items():
+            if word in reason:
+                raise DatabaseUnfit(f"{where}: {reason}. {remedy}") from error
         if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-            if any(word in reason for word in ("readonly", "read-only", "unable to open")):
-                raise DatabaseUnfit(
-                    f"{where}: {reason}. Check the owner and the mode of the file and its folder."
-                ) from error
             raise DatabaseUnreachable(f"{where}: {reason}") from error
-        if isinstance(error, exc.DatabaseError) and any(
-            word in reason for word in ("not a database", "malformed")
-        ):
-            raise DatabaseUnfit(f"{where}: {reason}. Restore it from a backup, or name another file.") from error
         raise

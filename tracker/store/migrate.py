@@ -59,10 +59,10 @@ def _inspect(connection: Connection) -> Schema:
     current = MigrationContext.configure(connection).get_current_revision()
     tables = set(inspect(connection).get_table_names())
     where = connection.engine.url.render_as_string(hide_password=True)
-    if tables and not tables >= OURS:
+    if tables and (current is None or not tables >= OURS):
         some = ", ".join(sorted(tables)[:3])
         raise DatabaseUnfit(f"{where} holds tables of something else ({some} …). Name an empty database.")
-    known = current is None or current in {script.revision for script in scripts.walk_revisions()}
+    known = current in {None, *(script.revision for script in scripts.walk_revisions())}
     return Schema(current, newest, known)
 
 

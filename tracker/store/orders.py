@@ -4,23 +4,19 @@ Everything is set-based: one statement per batch and purpose, never one per row.
 head inside the same transaction (`INSERT … SELECT FROM orders`), so head and tail cannot differ (promise P3).
 """
 
-from array import array
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import Connection, Engine, func, select
 
 from tracker.decide import Decision
 from tracker.model import Order, Plan
+from tracker.store import due
 from tracker.store.anomalies import Anomalies
 from tracker.store.engine import reading
 from tracker.store.leases import Lease, fenced
 from tracker.store.schema import orders
-from tracker.store.statements import OrderStatements, figures_row, head_row, touch_row
-
-SINGLES: Final = 4
-"""At most one in so many requests of a round asks about a single suspected order; the others ride in batches."""
+from tracker.store.statements import OrderStatements, figures_rows, head_rows, touch_rows
 
 
 class _Stale(Exception):  # never leaves this module
@@ -43,35 +39,15 @@ class Orders:
         earliest due, topped up to whole batches with the soonest due, for a request costs the same with 1 id as
         with 100. `force` takes what is not due as well. A plan is empty where nothing is due.
         """
-        open_orders = select(orders.c.id, orders.c.next_poll_at <= now, orders.c.next_poll_at).where(
-            orders.c.panel == self._lease.panel, orders.c.closed_at.is_(None)
-        )
-        due = open_orders.where(orders.c.next_poll_at <= now)
-        first = due.order_by(orders.c.next_poll_at, orders.c.id)
         with reading(self._engine) as connection:
-            suspected = first.where(orders.c.misses > 0).limit(max(requests // SINGLES, 1))
-            singles = [row[0] for row in connection.execute(suspected)]
-            room = max(requests - len(singles), 0) * per_request
-            newcomers = first.where(orders.c.checked_at.is_(None), orders.c.misses == 0).limit(room // 2)
-            keys = array("q", (row[0] for row in connection.execute(newcomers)))
-            chosen = {*singles, *keys}
-            soonest = open_orders.order_by(orders.c.next_poll_at, orders.c.id).limit(room + len(singles))
-            rows = connection.execute(soonest, execution_options={"stream_results": True, "yield_per": 5000})
-            for key, is_due, _ in rows:
-                if key in chosen:
-                    continue
-                wanted = is_due or force or len(keys) % per_request
-                if len(keys) >= room or not wanted:
-                    break
-                keys.append(key)
-        return Plan(array("q", sorted(keys)), sorted(singles))
+            return due.plan(connection, self._lease.panel, now, requests, per_request, force=force)
 
     def load(self, keys: Sequence[int]) -> list[Order]:
         """Return the open orders among `keys`, as they are now, sorted by key."""
-        statement = self._statements
+        sql = self._statements
         with reading(self._engine) as connection:
-            rows = connection.execute(statement.load, statement.keys.parameters([(key,) for key in keys]))
-            return [Order._make(row) for row in rows]
+            sql.look_up_by_key(connection)
+            return sql.orders(connection.execute(sql.load, sql.keys.parameters([(key,) for key in keys])))
 
     def count(self) -> int:
         """Return how many orders are not closed."""
@@ -107,15 +83,16 @@ class Orders:
 
     def _write(self, connection: Connection, decisions: Sequence[Decision], round_id: str) -> None:
         sql = self._statements
+        sql.look_up_by_key(connection)
         touched: list[Decision] = []
         figures: list[Decision] = []
         headed: list[Decision] = []
         for one in decisions:
-            (touched if is_touch(one) else figures if is_figures(one) else headed).append(one)
+            (headed if not _is_plain(one) else figures if one.progress else touched).append(one)
         if (
-            sql.touch.run(connection, [touch_row(one) for one in touched]) != len(touched)
-            or sql.write_figures.run(connection, [figures_row(one) for one in figures]) != len(figures)
-            or sql.write_head.run(connection, [head_row(one) for one in headed]) != len(headed)
+            sql.touch.run(connection, touch_rows(touched)) != len(touched)
+            or sql.write_figures.run(connection, figures_rows(figures)) != len(figures)
+            or sql.write_head.run(connection, head_rows(headed)) != len(headed)
         ):
             raise _Stale
         if moved := [(one.before.key, one.before.state) for one in headed if one.transition]:
@@ -131,37 +108,29 @@ class Orders:
                 self._anomalies.add(connection, [one.anomaly], one.at)
         if children := [(one.before.key, child) for one in headed for child in one.children]:
             connection.execute(sql.follow_children, sql.children.parameters(children))
-        closed = [one for one in headed if one.closed_at]
-        if closed:
+        if closed := [one for one in headed if one.closed_at]:
             keys = sql.keys.parameters([(one.before.key,) for one in closed])
             connection.execute(sql.close, {**keys, "now": closed[0].at})
 
     def _unmoved(self, connection: Connection, decisions: Sequence[Decision]) -> list[Decision]:
         sql = self._statements
+        sql.look_up_by_key(connection)
         keys = sql.keys.parameters([(one.before.key,) for one in decisions])
-        rows = {row[0]: Order._make(row) for row in connection.execute(sql.load_locked, keys)}
-        return [one for one in decisions if _guard(rows.get(one.before.key)) == _guard(one.before)]
-
-
-def is_touch(decision: Decision) -> bool:
-    """Whether all there is to write is that the order was answered, and when to ask next."""
-    return not (decision.transition or decision.progress) and _is_plain(decision)
-
-
-def is_figures(decision: Decision) -> bool:
-    """Whether all there is to write beyond that is new figures."""
-    return (
-        decision.progress and decision.after.state_remains == decision.before.state_remains and _is_plain(decision)
-    )
+        now = {order.key: order for order in sql.orders(connection.execute(sql.load_locked, keys))}
+        return [one for one in decisions if _guard(now.get(one.before.key)) == _guard(one.before)]
 
 
 def _is_plain(decision: Decision) -> bool:
+    """Whether all there is to write is that the order was answered, when to ask next, and new figures."""
+    before, after = decision.before, decision.after
     return not (
-        decision.anomaly
+        decision.transition
+        or decision.anomaly
         or decision.closed_at
         or decision.children
-        or decision.before.misses
-        or decision.after.settled_at is not decision.before.settled_at
+        or before.misses
+        or after.settled_at is not before.settled_at
+        or after.state_remains is not before.state_remains
     )
 
 
