@@ -1,0 +1,72 @@
+"""Every method of the store, by what it does, for the tests that hold all of them to one promise."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+from books import NOW, PENDING, decisions
+
+from tracker.catalog import Difference, Doubt
+from tracker.decide import Moment, decide_refill
+from tracker.model import Anomaly, Balance, Counts, Learned, Order, Refill, RefillStatus, RoundRow, Service
+from tracker.pace import Pacing
+from tracker.store.database import Database
+from tracker.store.leases import Lease
+from tracker.store.memory import Memory
+from tracker.store.tracking import NewOrder
+
+Write: TypeAlias = Callable[[Memory, Sequence[Order]], object]
+"""Writes under a lease; the orders are those that `orders.apply` decides about."""
+
+REFILL = Refill(1, "1", "1", "requested", None, 0, NOW, None, None, 0, None)
+WRITES: Final[dict[str, Write]] = {
+    "orders.apply": lambda memory, read: memory.orders.apply(
+        decisions(read, {one.order_id: PENDING for one in read}), "round"
+    ),
+    "refills.apply": lambda memory, _: memory.refills.apply(
+        [decide_refill(REFILL, RefillStatus("completed", "Completed"), Moment(NOW, Pacing()))], NOW, "round"
+    ),
+    "refills.reopen_orders": lambda memory, _: memory.refills.reopen_orders(NOW),
+    "services.write": lambda memory, _: memory.services.write(Difference([Service("1", "A")], [], []), NOW),
+    "services.write_doubt": lambda memory, _: memory.services.write_doubt(Doubt("digest", 1), "0 of 9", NOW),
+    "ledger.open": lambda memory, _: memory.ledger.open("https://elsewhere.example/api/v2"),
+    "ledger.learn": lambda memory, _: memory.ledger.learn(Learned(bulk_status=True)),
+    "ledger.snapshot": lambda memory, _: memory.ledger.snapshot(Balance(Decimal(1)), NOW),
+    "ledger.finish_round": lambda memory, _: memory.ledger.finish_round(
+        RoundRow("round", "statuses", NOW, NOW, Counts(), "ok"), [Anomaly("", "foreign_ids", "9")]
+    ),
+}
+LEASE = Lease("acme", "test", 1)
+OTHERS: Final[dict[str, Callable[[Database], object]]] = {
+    "acquire": lambda database: database.acquire("acme", "test", 60),
+    "renew": lambda database: database.renew(LEASE, 60),
+    "release": lambda database: database.release(LEASE),
+    "track": lambda database: database.track("acme", [NewOrder("9")]),
+    "track_refill": lambda database: database.track_refill("acme", "9", "9"),
+    "make_due": lambda database: database.make_due("acme"),
+}
+READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
+    "orders.plan": lambda _, memory: memory.orders.plan(NOW, 1, 100),
+    "orders.load": lambda _, memory: memory.orders.load([1]),
+    "orders.find": lambda _, memory: memory.orders.find(["1"]),
+    "refills.plan": lambda _, memory: memory.refills.plan(NOW, 1),
+    "services.known": lambda _, memory: memory.services.known(),
+    "services.doubt": lambda _, memory: memory.services.doubt(),
+    "holder_of": lambda database, _: database.holder_of("acme"),
+    "schema": lambda database, _: database.schema(),
+    "require": lambda database, _: database.require(),
+    "history.orders": lambda database, _: database.history.orders(),
+    "history.find": lambda database, _: database.history.find("1"),
+    "history.timeline": lambda database, _: database.history.timeline(1),
+    "history.newest_transitions": lambda database, _: database.history.newest_transitions(5),
+    "history.services": lambda database, _: database.history.services(),
+    "history.service_changes": lambda database, _: database.history.service_changes(),
+    "history.balances": lambda database, _: database.history.balances(),
+    "history.refills": lambda database, _: database.history.refills(),
+    "history.rounds": lambda database, _: database.history.rounds(),
+    "history.last_success": lambda database, _: database.history.last_success("acme", "statuses"),
+    "history.anomalies": lambda database, _: database.history.anomalies(),
+    "history.panels": lambda database, _: database.history.panels(),
+    "history.counts": lambda database, _: database.history.counts(),
+    "history.overdue": lambda database, _: database.history.overdue(NOW),
+}
