@@ -4,6 +4,7 @@ Time is compressed: a second of the demo is ten minutes of the panel's life, and
 """
 
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -150,4 +151,4 @@ def _farewell(database: Database, name: str) -> None:
     order = newest[0]["order_id"] if newest else "ORDER"
     click.echo(f"\nThe history is in {database.shown}. Try on it:\n")
     for command in (f"show {name}/{order}", "orders --state partial", "services --changes"):
-        click.echo(f"  TRACKER_DATABASE_URL={database.shown} tracker {command}")
+        click.echo(f"  TRACKER_DATABASE_URL={shlex.quote(database.shown)} tracker {command}")

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from tracker.cli.pipe import silence
 from tracker.errors import EXIT_FAILED, EXIT_USAGE, TrackerError
 
 COMMANDS: Final = {
@@ -91,6 +92,6 @@ def run(arguments: list[str]) -> int:
         click.echo(f"tracker: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        silence(sys.stdout)
         return EXIT_FAILED
     return code if isinstance(code, int) else 0

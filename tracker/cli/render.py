@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.cli.pipe import silence
 from tracker.cli.quantities import duration, iso, money, when
 from tracker.logs import json_line, visible
 
@@ -112,7 +113,7 @@ def render(
                 print(empty, file=notes or sys.stderr)
         stream.flush()
     except BrokenPipeError:
-        _silence(stream)
+        silence(stream)
     return count
 
 
@@ -275,14 +276,3 @@ def _width(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except OSError:
         return 80
-
-
-def _silence(stream: TextIO) -> None:
-    """Point a broken pipe at nothing, or the interpreter would complain when it flushes at its end."""
-    try:
-        descriptor = stream.fileno()
-    except OSError:
-        return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
