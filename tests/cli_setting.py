@@ -1,16 +1,18 @@
 """What the tests of the daemon and of the command line share: a folder to work in, and processes to watch."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
 from simulation import until
 from sqlalchemy import Connection, create_engine, text
 
@@ -84,6 +86,23 @@ def typed_here(*arguments: str) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+Typed = tuple[int, str, str]
+"""Exit code, stdout, stderr."""
+
+Type = Callable[[str], Typed]
+
+
+def typist(capsys: pytest.CaptureFixture[str]) -> Type:
+    """Return what types a line, as a shell would split it, in this process."""
+    capsys.readouterr()
+
+    def type_one(line: str) -> Typed:
+        code = typed_here(*shlex.split(line))
+        return code, *capsys.readouterr()
+
+    return type_one
 
 
 class Running:

@@ -14,6 +14,9 @@ from tracker.simulator import ManualClock, Simulator
 KEY = "k3y"
 LINK = "https://example.com/p/1"
 
+PATIENCE = 40
+"""Seconds until a test gives up on something; only a failing one takes them, however busy the machine is."""
+
 
 def post(panel: Simulator, action: str, **fields: object) -> httpx.Response:
     form = {"key": KEY, "action": action} | {name: str(text) for name, text in fields.items()}
@@ -49,9 +52,9 @@ def raw(panel: Simulator, action: str, **fields: str) -> tuple[bytes, bool]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, f"waited ten seconds for: {what}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE} seconds for: {what}"
         time.sleep(0.005)
 
 

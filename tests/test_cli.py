@@ -1,4 +1,4 @@
-"""What people type: every command, in every format, and what they read when something is wrong."""
+"""What people type and read: every command, in every format, on pipes and on terminals."""
 
 import csv
 import io
@@ -7,11 +7,11 @@ import shlex
 import signal
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_setting import KEY, TRACKER, configure, sql, typed, typed_here
+from cli_setting import KEY, TRACKER, Type, configure, sql, typed, typed_here, typist
 from terminal import Terminal
 
 from tracker.cli.main import COMMANDS
@@ -20,9 +20,6 @@ from tracker.simulator import ManualClock, Simulator
 from tracker.store.database import opened
 
 READ = ("orders", "services", "services --changes", "balance", "refills", "rounds", "anomalies")
-
-Typed = tuple[int, str, str]
-Type = Callable[[str], Typed]
 
 
 def _word(panel: Simulator, order_id: str) -> str:
@@ -66,13 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def type_(shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
     """Type a command in the shop's folder: exit code, stdout, stderr."""
     monkeypatch.chdir(shop.folder)
-    capsys.readouterr()
-
-    def type_one(line: str) -> Typed:
-        code = typed_here(*shlex.split(line))
-        return code, *capsys.readouterr()
-
-    return type_one
+    return typist(capsys)
 
 
 @pytest.fixture
@@ -81,13 +72,7 @@ def empty(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     configure(tmp_path, {"acme": "http://127.0.0.1:9/api/v2"}, f"sqlite:///{tmp_path}/tracker.db")
     monkeypatch.chdir(tmp_path)
     assert typed_here("db", "upgrade") == 0
-    capsys.readouterr()
-
-    def type_one(line: str) -> Typed:
-        code = typed_here(*shlex.split(line))
-        return code, *capsys.readouterr()
-
-    return type_one
+    return typist(capsys)
 
 
 @pytest.mark.parametrize("command", [*READ, "show acme/23501"])
@@ -274,3 +259,18 @@ def test_the_simulated_panel_prints_its_orders_and_where_it_listens() -> None:
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=10)
     assert (process.returncode, len(out.splitlines())) == (0, 3)
+
+
+def test_a_reader_that_goes_away_ends_a_listing_quietly(shop: Shop) -> None:
+    line = f"{shlex.join(TRACKER)} services --format jsonl --config {shop.config} | head -1"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout.count("\n")) == ("", 1)
+
+
+def test_a_name_in_russian_does_not_end_a_report_in_ascii(shop: Shop) -> None:
+    sql(shop.url, "UPDATE orders SET link = 'Заказ' WHERE panel = 'beta'")
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": "/usr/bin"}
+    command = [*TRACKER, "orders", "--panel", "beta", "--config", str(shop.config)]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u0417\u0430\u043a\u0430\u0437" in done.stdout

@@ -242,3 +242,18 @@ def test_a_writer_takes_its_turn_when_it_begins_so_that_reading_first_never_fail
             connection.execute(text("INSERT INTO orders (panel, order_id) VALUES ('acme', '1')"))
         assert overtaking.result(timeout=20) == ["2"]
     assert len(database.history.orders()) == 2
+
+
+def test_a_file_that_was_moved_away_is_noticed_before_anything_is_lost_in_silence(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/tracker.db"
+    with opened(url, create=True) as database:
+        database.upgrade()
+        lease = database.acquire("acme", "me", 60.0)
+        assert isinstance(lease, Lease)
+        assert database.renew(lease, 60.0)
+        (tmp_path / "tracker.db").rename(tmp_path / "elsewhere.db")
+        with pytest.raises(DatabaseUnfit, match="was removed while it was open"):
+            database.renew(lease, 60.0)
+        (tmp_path / "tracker.db").touch()
+        with pytest.raises(DatabaseUnfit, match="was replaced while it was open"):
+            database.renew(lease, 60.0)

@@ -38,7 +38,7 @@ KEY_REFUSED_SECONDS: Final = 1800.0
 """Between two tries with a refused key: some panels ban a host after 5 to 10 of them."""
 
 RELEARN: Final = timedelta(days=1)
-"""After this, at a start, a panel is tried in bulk again."""
+"""After this a panel that did not understand ids in bulk is tried again: panels are mended."""
 
 UNLIMITED: Final = 1_000_000
 """Requests of a tick where the budget is lifted (benches)."""
@@ -126,6 +126,7 @@ class Post:
         self.client = connect(panel, self.budget, abilities)
         pacing = pacing or Pacing(shortest=every.statuses)
         self.desk = Desk(panel.name, self.client, memory, utc_now, abilities, pacing)
+        self._relearned_at = time.monotonic()
         self._peace: dict[Kind, _Peace] = {kind: _Peace() for kind in KINDS}
 
     def seconds(self, kind: Kind) -> float:
@@ -137,6 +138,8 @@ class Post:
 
         Raises `LeaseLost`, `DatabaseUnreachable` and `DatabaseUnfit`; faults of the panel are in the report.
         """
+        if kind == "catalog":
+            self._relearn()
         peace = self._peace[kind]
         if self._stop.is_set() or (time.monotonic() < peace.until and not force):
             return None
@@ -150,6 +153,14 @@ class Post:
         """Run one round about the open orders among `order_ids`, due or not."""
         keys = self._memory.orders.find(order_ids)
         return statuses_of(self.desk, keys, may_go_on=lambda: not self._stop.is_set())
+
+    def _relearn(self) -> None:
+        """Forget, once a day, what the panel did not understand."""
+        if time.monotonic() - self._relearned_at < RELEARN.total_seconds():
+            return
+        self._relearned_at = time.monotonic()
+        abilities = self.desk.abilities
+        abilities.bulk_status, abilities.bulk_refill = abilities.bulk_status or None, abilities.bulk_refill or None
 
     def _round(self, kind: Kind, *, force: bool) -> Report:
         if kind == "balance":

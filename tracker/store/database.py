@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from sqlalchemy import Engine
 
+from tracker.errors import DatabaseUnfit
 from tracker.store import leases, migrate, tracking
 from tracker.store.engine import open_engine
 from tracker.store.history import History
@@ -19,6 +21,7 @@ class Database:
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self._engine: Engine = open_engine(url, create=create)
+        self._file: tuple[int, int] | None = None
         self.history = History(self._engine)
 
     @property
@@ -43,8 +46,24 @@ class Database:
         return leases.acquire(self._engine, panel, holder, seconds)
 
     def renew(self, lease: Lease, seconds: float) -> bool:
-        """Prolong `lease`; False where it is no longer ours."""
+        """Prolong `lease`; False where it is no longer ours. Raises `DatabaseUnfit` where the file was replaced."""
+        self._same_file()
         return leases.renew(self._engine, lease, seconds)
+
+    def _same_file(self) -> None:
+        """Notice a SQLite file that was moved away or replaced: writes would go on into nothing, in silence."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            found = Path(str(self._engine.url.database)).stat()
+        except FileNotFoundError:
+            raise DatabaseUnfit(
+                f"{self.shown} was removed while it was open. Put it back, then start again."
+            ) from None
+        file = (found.st_dev, found.st_ino)
+        self._file = self._file or file
+        if file != self._file:
+            raise DatabaseUnfit(f"{self.shown} was replaced while it was open. Start again to use the new one.")
 
     def release(self, lease: Lease) -> None:
         """End `lease` now."""

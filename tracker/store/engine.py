@@ -33,6 +33,11 @@ _FILE: Final = "Check the owner and the mode of the file and its folder."
 _DAMAGED: Final = "Restore it from a backup, or name another file."
 _ROLE: Final = "Name a role that may write, on a server that is no standby."
 
+_AWAY: Final = {
+    "sqlite": "Another process may be writing for long, or the disk be full.",
+    "postgresql": "Check that the server runs and takes connections from here.",
+}
+
 UNFIT: Final = {
     "readonly": _FILE,
     "unable to open": _FILE,
@@ -160,5 +165,5 @@ def told(engine: Engine) -> Iterator[None]:
             if word in reason:
                 raise DatabaseUnfit(f"{where}: {reason}. {remedy}") from error
         if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-            raise DatabaseUnreachable(f"{where}: {reason}") from error
+            raise DatabaseUnreachable(f"{where}: {reason}. {_AWAY[engine.dialect.name]}") from error
         raise
