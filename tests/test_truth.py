@@ -70,11 +70,11 @@ def ask_about_everything(panels: Mapping[str, Simulator], database: Database) ->
     """Return once every order, children included, was answered twice: one reply may have been under way."""
     for _ in range(2):
         moment = utc_now()
-        for name in panels:
-            database.make_due(name)
 
         def all_answered(moment: object = moment) -> bool:
-            threading.Event().wait(0.1)  # looking costs time that the daemon needs
+            for name in panels:  # again and again: an answer that is just being written overwrites the wish
+                database.make_due(name)
+            threading.Event().wait(0.2)  # looking costs time that the daemon needs
             rows = database.history.orders(limit=None)
             return all(row["checked_at"] is not None and row["checked_at"] > moment for row in rows)
 

@@ -117,7 +117,7 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
             now,
             pace.due(now, pace.interval(after, now, moment.pacing, moment.tightening), jitter),
             True,
-            _closing(after.settled_at, now, moment.pacing),
+            None if after.settled_at is None else _closing(after.settled_at, now, moment.pacing),
             transition,
             progress,
             None,

@@ -81,7 +81,7 @@ class Panel(Protocol):
     ) -> Iterator[tuple[W, Answers[Answer] | PanelFault]]:
         """Ask about works as `next_work` gives them, several together; yield each with its outcome.
 
-        `before_waiting` is called before a wait of more than a moment.
+        `before_waiting` is called where the next outcome does not come at once.
         """
 
     def refill_statuses(self, ids: Sequence[str], /) -> Answers[RefillAnswer]:

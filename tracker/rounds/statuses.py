@@ -23,7 +23,8 @@ from tracker.model import BATCH, Anomaly, Answer, Odd, Order, Plan
 from tracker.rounds.desk import Desk, Report, log, run
 
 READ_AHEAD: Final = 10
-"""Batches whose orders are read at once: a transaction of its own cost as much as reading 100 orders."""
+"""Batches whose orders are read at once: a transaction of its own costs as much as reading 100 orders. Where one
+moves on until it is answered, what was decided about it is dropped."""
 
 WRITTEN_TOGETHER: Final = 10
 """Batches in one transaction, at most, where they come faster than they are written."""
@@ -80,7 +81,8 @@ class Queue:
     def __init__(self, desk: Desk, plan: Plan, allowance: Allowance) -> None:
         self._desk = desk
         self._allowance = allowance
-        self._planned = self._batches(plan, desk.status_batch)
+        self._planned = self._chunks(plan, desk.status_batch)
+        self._ready: deque[Batch] = deque()
         self._first: deque[Batch] = deque()
         self._last: deque[Batch] = deque()
         self._faults = 0
@@ -88,23 +90,33 @@ class Queue:
         self.closed = False
         self.fault: PanelFault | None = None
 
-    def _batches(self, plan: Plan, size: int) -> Iterator[Batch]:
-        """Read the orders a little ahead of their turn; where one moves on meanwhile, its decision is dropped."""
-        load = self._desk.store.orders.load
+    @staticmethod
+    def _chunks(plan: Plan, size: int) -> Iterator[tuple[Sequence[int], int]]:
         for keys, each in ((plan.singles, 1), (plan.keys, size)):
             for start in range(0, len(keys), each * READ_AHEAD):
-                orders = load(keys[start : start + each * READ_AHEAD])
-                yield from (Batch(orders[cut : cut + each]) for cut in range(0, len(orders), each))
+                yield keys[start : start + each * READ_AHEAD], each
+
+    def read_ahead(self) -> None:
+        """Read the next orders where few are left to be asked about; best while there is nothing else to do."""
+        while not self.closed and len(self._ready) < READ_AHEAD // 2:
+            chunk = next(self._planned, None)
+            if chunk is None:
+                return
+            keys, size = chunk
+            orders = self._desk.store.orders.load(keys)
+            self._ready.extend(Batch(orders[start : start + size]) for start in range(0, len(orders), size))
 
     def next(self) -> Batch | None:
         """Return the next batch; None where nothing may be asked at this moment."""
         if self.closed or not self._allowance.left():
             return None
-        batch = self._first.popleft() if self._first else next(self._planned, None)
-        if batch is None and self._last and self.answered:
-            batch = self._last.popleft()
-        self._allowance.begun += batch is not None
-        return batch
+        if not self._first and not self._ready:
+            self.read_ahead()
+        waiting = self._first or self._ready or (self._last if self.answered else None)
+        if not waiting:
+            return None
+        self._allowance.begun += 1
+        return waiting.popleft()
 
     def failed(self, batch: Batch, fault: PanelFault) -> None:
         """Take back a batch that brought no answer."""
@@ -195,7 +207,12 @@ def _ask(desk: Desk, plan: Plan, report: Report, round_id: str, allowance: Allow
         report.idle = True
         return
     queue, book = Queue(desk, plan, allowance), Book(desk, report, round_id)
-    for batch, outcome in desk.panel.statuses(queue.next, book.write):
+
+    def before_waiting() -> None:
+        book.write()
+        queue.read_ahead()
+
+    for batch, outcome in desk.panel.statuses(queue.next, before_waiting):
         report.asked += len(batch.orders)
         if isinstance(outcome, PanelFault):
             _no_answer(queue, batch, outcome, book, report)

@@ -46,7 +46,7 @@ class Database:
         return leases.acquire(self._engine, panel, holder, seconds)
 
     def renew(self, lease: Lease, seconds: float) -> bool:
-        """Prolong `lease`; False where it is no longer ours. Raises `DatabaseUnfit` where the file was replaced."""
+        """Prolong `lease`; False where it is not ours any more. Raises `DatabaseUnfit` where the file has gone."""
         self._same_file()
         return leases.renew(self._engine, lease, seconds)
 

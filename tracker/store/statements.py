@@ -147,8 +147,25 @@ def _head_row(before: Order, after: Order, decision: Decision) -> Row:
 
 def _order_of_sqlite(row: Any) -> Order:  # noqa: ANN401  # the columns of `LOADED`
     """Make an order of a row as the driver gives it: amounts are floats, moments are texts."""
-    key, order_id, state, panel_status, charge, currency, start_count, remains, quantity = row[:9]
-    seq, state_at, state_remains, changed_at, checked_at, settled_at, misses, missed_at = row[9:]
+    (
+        key,
+        order_id,
+        state,
+        panel_status,
+        charge,
+        currency,
+        start_count,
+        remains,
+        quantity,
+        seq,
+        state_at,
+        state_remains,
+        changed_at,
+        checked_at,
+        settled_at,
+        misses,
+        missed_at,
+    ) = row
     return _new(
         Order,
         (
