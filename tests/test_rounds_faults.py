@@ -163,3 +163,38 @@ def test_a_reply_that_is_no_answer_is_an_anomaly_of_the_panel_too() -> None:
     for _ in range(2):
         run(made)
     assert Anomaly("", "statuses_bad_reply", "no JSON: <html>") in made.store.ledger.anomalies
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+@pytest.mark.parametrize("fault", [ServerFault("502"), TimedOut("15 s"), Refused("Order is not yours")])
+def test_suspected_orders_in_trouble_keep_no_healthy_one_waiting(fault: PanelFault, in_flight: int) -> None:
+    bad = {f"bad{number}" for number in range(5)}
+    made = setting(
+        lambda asked: fault if set(asked) <= bad else all_pending(asked), orders=100, in_flight=in_flight
+    )
+    for name in bad:
+        made.store.orders.add(name, misses=1)
+    run(made)
+    assert answered(made) >= set(ids(100))
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_where_ids_are_asked_singly_bad_ones_at_the_head_back_off(in_flight: int) -> None:
+    bad = set(ids(4))
+    made = setting(
+        lambda asked: ServerFault("500") if set(asked) <= bad else all_pending(asked),
+        orders=20,
+        in_flight=in_flight,
+    )
+    made.desk.abilities.bulk_status = False
+    for _ in range(3):
+        run(made)
+    assert answered(made) == set(ids(20)) - bad
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3, 5])
+def test_a_poison_id_is_found_however_few_requests_a_round_has(requests: int) -> None:
+    made = setting(poisoned(Refused("Bad orders")), orders=250)
+    for _ in range(40):
+        run(made, requests=requests)
+    assert answered(made) == set(ids(250)) - {POISON}

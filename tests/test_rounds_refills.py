@@ -5,7 +5,16 @@ from collections.abc import Callable, Sequence
 import pytest
 from fakes import NOW, Abilities, FakePanel, Setting, Told
 
-from tracker.errors import BadReply, KeyRefused, NotUnderstood, PanelFault, RateLimited, Refused, TimedOut
+from tracker.errors import (
+    BadReply,
+    KeyRefused,
+    NotUnderstood,
+    PanelFault,
+    RateLimited,
+    Refused,
+    ServerFault,
+    TimedOut,
+)
 from tracker.model import Anomaly, NotFound, Odd, RefillAnswer, RefillStatus
 from tracker.rounds.desk import Report
 from tracker.rounds.refills import refills
@@ -98,7 +107,23 @@ def test_a_panel_that_refuses_every_refill_ends_the_round_after_three() -> None:
     assert sizes(made).count(1) == 3
 
 
-@pytest.mark.parametrize("fault", [TimedOut("15 s"), RateLimited("slow down"), KeyRefused("Invalid API key")])
+@pytest.mark.parametrize("fault", [TimedOut("15 s"), ServerFault("502")])
+def test_three_faults_in_a_row_end_the_round_with_nothing_written(fault: PanelFault) -> None:
+    made = setting(250, lambda _: fault)
+    report = run(made)
+    assert sizes(made) == [100, 100, 50]
+    assert report.fault is fault
+    assert made.store.refills.written == []
+
+
+@pytest.mark.parametrize("fault", [TimedOut("15 s"), ServerFault("502")])
+def test_a_refill_that_the_panel_chokes_on_does_not_stop_the_others(fault: PanelFault) -> None:
+    made = setting(150, lambda asked: fault if "r7" in asked else Told(dict.fromkeys(asked, PENDING)))
+    assert run(made, requests=60).fault is None
+    assert set(answered(made)) == set(ids(150)) - {"r7"}
+
+
+@pytest.mark.parametrize("fault", [RateLimited("slow down"), KeyRefused("Invalid API key")])
 def test_any_other_fault_ends_the_round_at_once_with_nothing_halved(fault: PanelFault) -> None:
     made = setting(250, lambda _: fault)
     report = run(made)
@@ -120,7 +145,7 @@ def test_a_suspected_refill_is_asked_alone_which_alone_confirms() -> None:
     made = setting(2, lambda asked: Told(dict.fromkeys(asked, NotFound("Refill not found"))))
     made.store.refills.add("suspect", misses=1)
     run(made)
-    assert made.panel.asked == [["suspect"], ["r1", "r2"]]
+    assert made.panel.asked == [["r1", "r2"], ["suspect"]]
     assert {one.after.refill_id: one.after.misses for one in made.store.refills.written} == {
         "suspect": 2,
         "r1": 1,

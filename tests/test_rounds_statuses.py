@@ -76,7 +76,7 @@ def test_a_suspected_order_is_asked_alone_which_alone_confirms() -> None:
     made = setting(lambda asked: Told(dict.fromkeys(asked, NotFound("Incorrect order ID"))), orders=3)
     made.store.orders.add("suspect", misses=1)
     run(made)
-    assert made.panel.asked == [["suspect"], ids(3)]
+    assert made.panel.asked == [ids(3), ["suspect"]]
     assert made.store.orders.named("suspect").misses == 2
     assert made.store.orders.named("1").misses == 1
 

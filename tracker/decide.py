@@ -198,12 +198,13 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
 
 
 def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
-    anomaly = Anomaly(order.order_id, odd.kind, odd.detail)
+    now, anomaly = moment.now, Anomaly(order.order_id, odd.kind, odd.detail)
+    closed_at = _closing(order.settled_at, now, moment.pacing)  # panels forget old orders in odd ways
     if odd.kind == "absent" and not order.misses:
         # Some panels leave ids out of a batch that they answer alone.
-        return Decision(order, order._replace(misses=1), moment.now, moment.now, anomaly=anomaly)
-    seconds = pace.interval(order, moment.now, moment.pacing, moment.tightening)
-    return Decision(order, order, moment.now, pace.due(moment.now, seconds, jitter), anomaly=anomaly)
+        return Decision(order, order._replace(misses=1), now, now, closed_at=closed_at, anomaly=anomaly)
+    seconds = pace.interval(order, now, moment.pacing, moment.tightening)
+    return Decision(order, order, now, pace.due(now, seconds, jitter), closed_at=closed_at, anomaly=anomaly)
 
 
 def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0) -> RefillDecision:
@@ -215,7 +216,8 @@ def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: 
         misses = max(refill.misses, 1) if answer.kind == "absent" else refill.misses
         anomaly = Anomaly(refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}")
         due = pace.due(now, _refill_interval(refill.state, refill.state_at, moment), jitter)
-        return RefillDecision(refill, refill._replace(misses=misses), due, anomaly=anomaly)
+        closed_at = _closing(refill.settled_at, now, pacing)
+        return RefillDecision(refill, refill._replace(misses=misses), due, closed_at, anomaly=anomaly)
     anomaly = Anomaly(refill.order_id, "refill_not_found", f"refill {refill.refill_id}: {answer.text}")
     if refill.state == "missing":
         closed_at = _closing(refill.settled_at, now, pacing)

@@ -69,9 +69,11 @@ def interval(order: Order, now: datetime, pacing: Pacing, tightening: float = 1.
     `tightening` is the panel's factor: below 1 while the budget has room, above 1 where it is short. It never
     hurries a settled order. The result is never less than `pacing.shortest`.
     """
-    age = max((now - order.state_at).total_seconds(), 0.0)
     if order.state in SETTLED:
+        # Since it settled, or since a new refill began to count as that.
+        age = max((now - (order.settled_at or order.state_at)).total_seconds(), 0.0)
         return min(max(pacing.settled, age) * max(tightening, 1.0), pacing.grace)
+    age = max((now - order.state_at).total_seconds(), 0.0)
     wanted = sqrt(pacing.shortest * (age + pacing.youth))
     if order.state in WORKING:
         remains = order.remains

@@ -49,6 +49,8 @@ def poll(what: tuple[str, ...], panel: str | None, format_: Format, config: Path
     database = Database(found.database_url, create=True)
     database.upgrade()
     asked = _orders_by_panel(database, what, panel) if kinds is None else {}
+    if kinds is None and not asked:
+        return EXIT_OK  # every order that was named is closed, and that was said
     stop, signals = _heed_signals()
     rows: list[dict[str, object]] = []
     faults: list[PanelFault | None] = []

@@ -144,7 +144,7 @@ class Post:
         if self._stop.is_set() or (time.monotonic() < peace.until and not force):
             return None
         report = self._round(kind, force=force)
-        if kind == "statuses" and report.answered and not force:
+        if kind == "statuses" and report.decided and not force:
             self._steer(report)
         self._leave_in_peace(kind, report)
         return report
@@ -189,7 +189,7 @@ class Post:
         if self.budget.per_minute is None:
             return
         ids_per_second = self._requests("statuses") * self.desk.status_batch / self.seconds("statuses")
-        used = pace.demand(self._memory.orders.count(), report.dealt / report.answered, ids_per_second)
+        used = pace.demand(self._memory.orders.count(), report.dealt / report.decided, ids_per_second)
         self.desk.tightening = pace.tightened(self.desk.tightening, used)
 
     def _leave_in_peace(self, kind: Kind, report: Report) -> None:

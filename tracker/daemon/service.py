@@ -74,7 +74,7 @@ class Daemon:
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._database = database
-        self._panels = panels
+        self._panels = sorted(panels, key=lambda panel: panel.name)
         self._every = every
         self._pacing = pacing
         self._lease_seconds = lease_seconds
@@ -112,6 +112,7 @@ class Daemon:
 
     def _take_posts(self, connect: Connect) -> None:
         holder = holder_name()
+        # In one order everywhere: two daemons that start together must not wait for each other's leases.
         for one in self._panels:
             take_one = partial(take, self._database, one.name, holder, self.stopping, self._lease_seconds)
             self._leases.append(patiently(take_one, self.stopping))

@@ -5,16 +5,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
+from typing import Final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from tracker.errors import BadReply, KeyRefused, PanelFault, Refused, Stopped
+from tracker.errors import BadReply, Interrupted, KeyRefused, PanelFault, Refused, ServerFault, Stopped, TimedOut
 from tracker.model import BATCH, Anomaly, Counts, Kind, Learned, RoundRow
 from tracker.pace import Pacing
 from tracker.rounds.ports import Abilities, Panel, Store
 
 log: FilteringBoundLogger = structlog.get_logger()
+
+
+TO_BLAME: Final = (Refused, BadReply, ServerFault, TimedOut, Interrupted)
+"""Faults that one odd order can bring about; the batch is taken apart, and what stands alone backs off."""
+
+FAULTS_IN_A_ROW: Final = 3
+"""Faults without an answer between them that end a round: the panel is in trouble, not a batch."""
 
 
 @dataclass(slots=True)
@@ -56,8 +64,9 @@ class Report:
     changed: int = 0
     anomalies: int = 0
     requests: int = 0
+    decided: int = 0
     dealt: float = 0.0
-    """Seconds until the orders that were answered are asked again, added up; 0 for closed ones."""
+    """Seconds until the orders that were decided are asked again, added up; 0 for closed ones."""
     fault: PanelFault | None = None
     odd: list[Anomaly] = field(default_factory=list)
     """What was odd about whole replies."""

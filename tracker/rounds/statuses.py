@@ -20,7 +20,7 @@ from tracker.errors import (
     TimedOut,
 )
 from tracker.model import BATCH, Anomaly, Answer, Odd, Order, Plan
-from tracker.rounds.desk import Desk, Report, log, run
+from tracker.rounds.desk import FAULTS_IN_A_ROW, TO_BLAME, Desk, Report, log, run
 
 READ_AHEAD: Final = 10
 """Batches whose orders are read at once: a transaction of its own costs as much as reading 100 orders. Where one
@@ -28,9 +28,6 @@ moves on until it is answered, what was decided about it is dropped."""
 
 WRITTEN_TOGETHER: Final = 10
 """Batches in one transaction, at most, where they come faster than they are written."""
-
-FAULTS_IN_A_ROW: Final = 3
-"""Faults without an answer between them that end a round: the panel is in trouble, not a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,8 @@ class Queue:
 
     @staticmethod
     def _chunks(plan: Plan, size: int) -> Iterator[tuple[Sequence[int], int]]:
-        for keys, each in ((plan.singles, 1), (plan.keys, size)):
+        # Suspected orders come last, so that trouble with them keeps no healthy one waiting.
+        for keys, each in ((plan.keys, size), (plan.singles, 1)):
             for start in range(0, len(keys), each * READ_AHEAD):
                 yield keys[start : start + each * READ_AHEAD], each
 
@@ -130,6 +128,11 @@ class Queue:
         if len(batch.orders) == 1 or not refused:
             self._faults += 1
             self.closed = self._faults >= FAULTS_IN_A_ROW
+
+    @property
+    def unfinished(self) -> int | None:
+        """Ids in the smallest half that a refused batch left unasked; None where there is none."""
+        return min((len(batch.orders) for batch in self._first), default=None)
 
     def succeeded(self) -> None:
         """Note that the panel answers."""
@@ -192,6 +195,7 @@ class Book:
         report.dealt += sum(
             (one.next_poll_at - one.at).total_seconds() for one in written if one.closed_at is None
         )
+        report.decided += len(written)
         report.answered += sum(one.answered for one in written)
         report.anomalies += sum(one.anomaly is not None for one in written)
         changed = [one for one in written if one.transition or one.progress]
@@ -227,18 +231,28 @@ def _ask(desk: Desk, plan: Plan, report: Report, round_id: str, allowance: Allow
     book.write()
     if queue.closed or not queue.answered:
         report.fault = queue.fault
-    # A panel that answers nothing at all may be choking on one order: smaller batches find it, round by round.
+    desk.status_limit = _next_limit(queue, desk.status_limit)
+
+
+def _next_limit(queue: Queue, limit: int) -> int:
+    """Return how many ids the next round puts into a request.
+
+    A panel that answers nothing at all may be choking on one order: smaller batches find it, round by round. They
+    also do where a round's requests ended before a refused batch was taken apart.
+    """
+    if queue.unfinished is not None:
+        return min(queue.unfinished, limit)
     choking = isinstance(queue.fault, TimedOut | Interrupted | ServerFault) and not queue.answered
-    desk.status_limit = max(desk.status_limit // 2, 1) if choking else BATCH
+    return max(limit // 2, 1) if choking else min(limit * 2, BATCH)
 
 
 def _no_answer(queue: Queue, batch: Batch, fault: PanelFault, book: Book, report: Report) -> None:
     queue.failed(batch, fault)
-    refused = isinstance(fault, Refused | BadReply)
-    if refused:
+    if isinstance(fault, Refused | BadReply):
         report.odd.append(Anomaly("", f"statuses_{fault.kind}", str(fault)))
-    if len(batch.orders) == 1 and (refused or queue.answered) and not queue.closed:
-        # It stands alone: the trouble is its own. Written, so that it backs off and starves nobody.
+    hopeless = isinstance(fault, KeyRefused | RateLimited | Stopped)
+    if len(batch.orders) == 1 and not hopeless and (isinstance(fault, TO_BLAME) or queue.answered):
+        # Written even if the panel answers no other: what stays due would head the next round, and the next.
         book.take([(batch.orders[0], Odd(f"alone_{fault.kind}", str(fault)))], singly=True)
 
 

@@ -5,11 +5,11 @@ all open orders of the panel, a million of them in 0.3 s.
 """
 
 from array import array
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, or_, select
 
 from tracker.model import Plan
 from tracker.store.schema import orders
@@ -18,13 +18,19 @@ from tracker.store.types import Moment, Text, Whole
 SINGLES: Final = 4
 """At most one in so many requests of a round asks about a single suspected order; the others ride in batches."""
 
+BEYOND: Final = timedelta(days=30)
+"""No interval is so long: what is due later was dealt by a clock that stood wrong, and is due now."""
+
 _FIRST: Final = itemgetter(0)
 
 _STREAMED: Final = {"stream_results": True, "yield_per": 5000}
 """A million rows are never in memory at once, only their keys: 8 MB."""
 
 _IS_OPEN: Final = (orders.c.panel == bindparam("panel", type_=Text), orders.c.closed_at.is_(None))
-_IS_DUE: Final = orders.c.next_poll_at <= bindparam("now", type_=Moment)
+_IS_DUE: Final = or_(
+    orders.c.next_poll_at <= bindparam("now", type_=Moment),
+    orders.c.next_poll_at > bindparam("beyond", type_=Moment),
+)
 _IS_SUSPECTED: Final = orders.c.misses > 0
 _IS_NEW: Final = orders.c.checked_at.is_(None) & (orders.c.misses == 0)
 
@@ -51,9 +57,11 @@ def plan(
     connection: Connection, panel: str, now: datetime, requests: int, per_request: int, *, force: bool
 ) -> Plan:
     """Return the orders for one round of `panel`: see `tracker.store.orders.Orders.plan`."""
-    at: dict[str, Any] = {"panel": panel, "now": now}
+    at: dict[str, Any] = {"panel": panel, "now": now, "beyond": now + BEYOND}
     found = connection.execute(_COUNTS, at).one()
-    singles = _keys(connection, _SUSPECTED, {**at, "most": max(requests // SINGLES, 1)}) if found.suspected else ()
+    # Where that is none, a suspected one is asked alone once nothing else is due.
+    most = requests // SINGLES or (found.due == found.suspected)
+    singles = _keys(connection, _SUSPECTED, {**at, "most": int(most)}) if found.suspected and most else ()
     others = found.open - len(singles)
     room = max(requests - len(singles), 0) * per_request
     # A request costs the same with 1 id as with 100, so the last batch is filled with the soonest due.

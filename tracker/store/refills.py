@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Select, and_, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, Engine, Select, and_, bindparam, exists, func, insert, select, update
 
 from tracker.decide import RefillDecision
 from tracker.model import Refill, RefillPlan
@@ -58,18 +58,21 @@ class Refills:
         return RefillPlan([one for one in due if not one.misses], [one for one in due if one.misses])
 
     def reopen_orders(self, now: datetime) -> int:
-        """Follow the closed orders of new refills again, for a refill moves them; return how many."""
+        """Ask about the settled orders of new refills now, closed ones too, and begin their grace time anew.
+
+        A refill moves its order. Return how many there were.
+        """
         new = exists().where(
             refills.c.panel == orders.c.panel,
             refills.c.order_id == orders.c.order_id,
             refills.c.closed_at.is_(None),
-            refills.c.tracked_at > orders.c.closed_at,
+            refills.c.tracked_at > func.coalesce(orders.c.closed_at, orders.c.settled_at),
         )
-        closed = and_(orders.c.panel == self._lease.panel, orders.c.closed_at.is_not(None), new)
+        moved = and_(orders.c.panel == self._lease.panel, orders.c.settled_at.is_not(None), new)
         with reading(self._engine) as connection:
-            if connection.execute(select(orders.c.id).where(closed).limit(1)).first() is None:
+            if connection.execute(select(orders.c.id).where(moved).limit(1)).first() is None:
                 return 0
-        statement = update(orders).where(closed).values(closed_at=None, next_poll_at=now, settled_at=now)
+        statement = update(orders).where(moved).values(closed_at=None, next_poll_at=now, settled_at=now)
         with fenced(self._engine, self._lease) as connection:
             return connection.execute(statement).rowcount
 
