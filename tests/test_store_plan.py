@@ -33,6 +33,12 @@ def test_an_order_is_due_at_its_very_moment(database: Database, memory: Memory) 
     assert everyone(memory.orders.plan(NOW, 5, 100)) == [key]
 
 
+def test_an_order_dealt_years_ahead_by_a_clock_that_stood_wrong_is_due(database: Database, memory: Memory) -> None:
+    [parked] = follow(database, "1", next_poll_at=NOW + timedelta(days=1000))
+    follow(database, "2", next_poll_at=NOW + timedelta(days=7))
+    assert everyone(memory.orders.plan(NOW, 5, 1)) == [parked]
+
+
 def test_closed_orders_and_those_of_other_panels_are_not_asked_about(database: Database, memory: Memory) -> None:
     follow(database, "1", state="completed", closed_at=ago(days=1))
     follow(database, "2", panel="other")

@@ -166,6 +166,16 @@ def test_a_new_refill_reopens_its_closed_order_once(database: Database, memory: 
     assert order_row(database, "1")["state"] == "pending"
 
 
+def test_a_new_refill_begins_the_grace_time_of_its_settled_order_anew(database: Database, memory: Memory) -> None:
+    settled = {**DONE, "settled_at": ago(days=5)}
+    follow(database, "1", next_poll_at=NOW + timedelta(days=5), **settled)
+    add(database, "r", order_id="1")
+    assert memory.refills.reopen_orders(NOW + MINUTE) == 1
+    row = order_row(database, "1")
+    assert (row["next_poll_at"], row["settled_at"]) == (NOW + MINUTE, NOW + MINUTE)
+    assert memory.refills.reopen_orders(NOW + 2 * MINUTE) == 0
+
+
 @pytest.mark.parametrize(
     "refill", [{"tracked_at": ago(days=2)}, {"closed_at": NOW}], ids=["before it closed", "closed itself"]
 )

@@ -73,9 +73,7 @@ def an_id(column: str) -> CheckConstraint:
 
 def one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
     """Limit a column to our own words."""
-    return CheckConstraint(
-        f"{column} IN ({', '.join(repr(word) for word in words)})", name=f"{column}_is_known"
-    )
+    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=f"{column}_is_known")
 
 
 def moment(name: str, **options: Any) -> Column[Any]:  # noqa: ANN401  # passed on to Column as they are
@@ -138,9 +136,7 @@ def _service_changes() -> None:
         Column("new", Text),
         *utc_times("at"),
     )
-    op.create_index(
-        "ix_service_changes_panel_service_id_id", "service_changes", ["panel", "service_id", "id"]
-    )
+    op.create_index("ix_service_changes_panel_service_id_id", "service_changes", ["panel", "service_id", "id"])
 
 
 def _orders() -> None:
@@ -179,7 +175,7 @@ def _orders() -> None:
         one_of("state", STATES),
         *utc_times("ordered_at", "tracked_at", "state_at", "changed_at", "checked_at"),
         *utc_times("next_poll_at", "settled_at", "closed_at", "missed_at"),
-        # Every poll rewrites a row in place: room on its page keeps that cheap (figures in section 6 of the design).
+        # Every poll rewrites a row in place: room on its page keeps that cheap (docs/architecture.md).
         postgresql_with={"fillfactor": 70},
     )
     op.create_index(
@@ -257,9 +253,7 @@ def _refills() -> None:
         an_id("order_id"),
         an_id("refill_id"),
         one_of("state", REFILL_STATES),
-        *utc_times(
-            "tracked_at", "state_at", "checked_at", "next_poll_at", "settled_at", "closed_at", "missed_at"
-        ),
+        *utc_times("tracked_at", "state_at", "checked_at", "next_poll_at", "settled_at", "closed_at", "missed_at"),
     )
     op.create_index(
         "ix_refills_open",

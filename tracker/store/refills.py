@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, and_, bindparam, exists, func, insert, or_, select, update
 
 from tracker.decide import RefillDecision
 from tracker.model import Refill, RefillPlan
@@ -68,7 +68,8 @@ class Refills:
             refills.c.closed_at.is_(None),
             refills.c.tracked_at > func.coalesce(orders.c.closed_at, orders.c.settled_at),
         )
-        moved = and_(orders.c.panel == self._lease.panel, orders.c.settled_at.is_not(None), new)
+        ended = or_(orders.c.closed_at.is_not(None), orders.c.settled_at.is_not(None))
+        moved = and_(orders.c.panel == self._lease.panel, ended, new)
         with reading(self._engine) as connection:
             if connection.execute(select(orders.c.id).where(moved).limit(1)).first() is None:
                 return 0

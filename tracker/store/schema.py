@@ -118,7 +118,7 @@ orders = Table(
     one_of("state", STATES),
     *utc_times("ordered_at", "tracked_at", "state_at", "changed_at", "checked_at"),
     *utc_times("next_poll_at", "settled_at", "closed_at", "missed_at"),
-    # Every poll rewrites a row in place: room on its page keeps that cheap (figures in section 6 of the design).
+    # Every poll rewrites a row in place: room on its page keeps that cheap (docs/architecture.md).
     postgresql_with={"fillfactor": 70},
 )
 # The open orders of a panel. No index names a column that every poll rewrites (next_poll_at, checked_at).
