@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, bindparam, case, func, select
 
 from tracker.model import Plan
 from tracker.store.schema import orders
@@ -27,10 +27,11 @@ _STREAMED: Final = {"stream_results": True, "yield_per": 5000}
 """A million rows are never in memory at once, only their keys: 8 MB."""
 
 _IS_OPEN: Final = (orders.c.panel == bindparam("panel", type_=Text), orders.c.closed_at.is_(None))
-_IS_DUE: Final = or_(
-    orders.c.next_poll_at <= bindparam("now", type_=Moment),
-    orders.c.next_poll_at > bindparam("beyond", type_=Moment),
+_NOW: Final = bindparam("now", type_=Moment)
+_DUE_AT: Final = case(
+    (orders.c.next_poll_at > bindparam("beyond", type_=Moment), _NOW), else_=orders.c.next_poll_at
 )
+_IS_DUE: Final = _DUE_AT <= _NOW
 _IS_SUSPECTED: Final = orders.c.misses > 0
 _IS_NEW: Final = orders.c.checked_at.is_(None) & (orders.c.misses == 0)
 
@@ -43,7 +44,7 @@ _COUNTS: Final = select(
 
 
 def _earliest(*where: Any) -> Select[tuple[int]]:  # noqa: ANN401  # conditions, as SQLAlchemy takes them
-    first = select(orders.c.id).where(*_IS_OPEN, *where).order_by(orders.c.next_poll_at, orders.c.id)
+    first = select(orders.c.id).where(*_IS_OPEN, *where).order_by(_DUE_AT, orders.c.id)
     return first.limit(bindparam("most", type_=Whole))
 
 
