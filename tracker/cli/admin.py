@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.options import config_option, settings
+from tracker.cli.options import config_option, open_database, settings
 from tracker.cli.render import to_json
 from tracker.settings import hidden, shown
-from tracker.store.database import Database
 
 
 @click.group()
@@ -50,7 +49,7 @@ def db() -> None:
 def upgrade(config: Path | None) -> None:
     """Make the tables, or bring them to this version, under a lock."""
     found = settings(config, need_panels=False)
-    database = Database(found.database_url, create=True)
+    database = open_database(found.database_url, create=True)
     before = database.upgrade()
     if before.fits:
         click.echo(f"{hidden(found.database_url)} has schema {before.newest} already.")
@@ -65,7 +64,7 @@ def upgrade(config: Path | None) -> None:
 def status(ctx: click.Context, config: Path | None, *, as_json: bool) -> None:
     """Say where the schema stands; exit 10 where it does not fit."""
     found = settings(config, need_panels=False)
-    database = Database(found.database_url)
+    database = open_database(found.database_url)
     schema = database.schema()
     where = hidden(found.database_url)
     if as_json:

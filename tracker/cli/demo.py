@@ -19,6 +19,7 @@ from typing import Final
 import click
 
 from tracker import logs
+from tracker.cli.options import open_database
 from tracker.cli.screen import Watch, live, plain
 from tracker.daemon.post import utc_now
 from tracker.daemon.service import Daemon
@@ -87,7 +88,7 @@ class Shop(threading.Thread):
 def demo(seconds: float | None, url: str | None, orders: int, seed: int) -> None:
     """See it work: a few hundred orders in compressed time; needs no account and no configuration."""
     logs.configure(sys.stderr, secrets=(), level="error")
-    database = Database(_url(url), create=True)
+    database = open_database(_url(url), create=True)
     database.upgrade()
     name = _free_name(database)
     stop = threading.Event()
@@ -104,7 +105,6 @@ def demo(seconds: float | None, url: str | None, orders: int, seed: int) -> None
             stop.set()
         shop.join()
     _farewell(database, name)
-    database.close()
 
 
 def _url(written: str | None) -> str:

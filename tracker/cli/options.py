@@ -52,9 +52,16 @@ def settings(config: Path | None, *, need_panels: bool) -> Settings:
     return found
 
 
+def open_database(url: str, *, create: bool = False) -> Database:
+    """Open a database until the command ends, however it ends."""
+    opened = Database(url, create=create)
+    click.get_current_context().call_on_close(opened.close)
+    return opened
+
+
 def database(config: Path | None) -> Database:
     """Open the configured database for reading. Raises `DatabaseUnfit` with the remedy."""
-    opened = Database(settings(config, need_panels=False).database_url)
+    opened = open_database(settings(config, need_panels=False).database_url)
     opened.require()
     return opened
 

@@ -9,7 +9,15 @@ from typing import Final
 
 import click
 
-from tracker.cli.options import config_option, find_order, format_options, require_panel, settings, show_rows
+from tracker.cli.options import (
+    config_option,
+    find_order,
+    format_options,
+    open_database,
+    require_panel,
+    settings,
+    show_rows,
+)
 from tracker.cli.render import Column, Format
 from tracker.daemon.post import LEASE_SECONDS, RENEWALS, Post, connections, utc_now
 from tracker.daemon.service import holder_name
@@ -46,7 +54,7 @@ def poll(what: tuple[str, ...], panel: str | None, format_: Format, config: Path
     """
     found = settings(config, need_panels=True)
     kinds = _kinds(what)
-    database = Database(found.database_url, create=True)
+    database = open_database(found.database_url, create=True)
     database.upgrade()
     asked = _orders_by_panel(database, what, panel) if kinds is None else {}
     if kinds is None and not asked:
@@ -65,7 +73,6 @@ def poll(what: tuple[str, ...], panel: str | None, format_: Format, config: Path
             for kind, report in _rounds(post, database, kinds, order_ids, force=force):
                 rows.append(_row(one.name, kind, report))
                 faults.append(report.fault)
-    database.close()
     if rows or not left:
         show_rows(rows, COLUMNS, format_, "Nothing was due.")
     return 128 + signals[0] if signals else _exit_code(faults)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.options import config_option, require_panel, settings
+from tracker.cli.options import config_option, open_database, require_panel, settings
 from tracker.errors import UsageFault
-from tracker.store.database import Database
 from tracker.store.tracking import NewOrder
 
 
@@ -43,7 +42,7 @@ def track(
     found = settings(config, need_panels=False)
     if found.panels:
         require_panel(found, panel)
-    database = Database(found.database_url, create=True)
+    database = open_database(found.database_url, create=True)
     database.upgrade()
     moment = None if ordered_at is None else _moment(ordered_at)
     added = database.track(panel, [NewOrder(one, service, link, quantity, ref, moment) for one in ids])
