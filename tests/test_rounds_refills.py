@@ -160,3 +160,11 @@ def test_an_odd_answer_of_one_refill_spoils_no_other() -> None:
     report = run(made)
     assert answered(made) == ["r1", "r3"]
     assert (report.asked, report.answered, report.anomalies) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("fault", [RateLimited("slow down"), KeyRefused("Invalid API key")])
+def test_a_key_that_is_refused_among_single_requests_ends_the_round(fault: PanelFault) -> None:
+    made = setting(250, lambda asked: Told(dict.fromkeys(asked[:4], PENDING), fault=fault))
+    report = run(made)
+    assert sizes(made) == [100]
+    assert (report.fault, answered(made)) == (fault, ids(4))

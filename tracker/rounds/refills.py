@@ -60,6 +60,8 @@ def _ask(desk: Desk, batch: Sequence[Refill], report: Report, round_id: str) -> 
     _write(desk, told, report, round_id)
     if answers.fault is not None:
         report.fault = answers.fault  # those without an answer are still due
+        if not isinstance(answers.fault, TO_BLAME):
+            raise answers.fault  # a refused key, say: no further request
 
 
 def _write(desk: Desk, told: Sequence[tuple[Refill, RefillAnswer]], report: Report, round_id: str) -> None:

@@ -123,8 +123,11 @@ class Queue:
             self.closed = True
             return
         refused = isinstance(fault, Refused | BadReply)
-        if len(batch.orders) > 1:
-            (self._first if refused else self._last).extend(batch.halves())
+        if len(batch.orders) > 1 and refused:
+            # Depth first: a panel that refuses everything shows it after ten requests, not after a hundred.
+            self._first.extendleft(reversed(batch.halves()))
+        elif len(batch.orders) > 1:
+            self._last.extend(batch.halves())
         if len(batch.orders) == 1 or not refused:
             self._faults += 1
             self.closed = self._faults >= FAULTS_IN_A_ROW
