@@ -16,6 +16,7 @@ from terminal import Terminal
 
 from tracker.cli.main import COMMANDS
 from tracker.cli.render import FORMATS
+from tracker.model import OrderFilter
 from tracker.simulator import ManualClock, Simulator
 from tracker.store.database import opened
 
@@ -236,7 +237,9 @@ def test_help_does_not_wait_for_a_database_driver() -> None:
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_a_terminal_shows_the_columns_that_matter_whole(shop: Shop, columns: int) -> None:
     with opened(shop.url) as database:
-        known = [row for row in database.history.orders("acme", limit=10) if row["charge"] is not None]
+        known = [
+            row for row in database.history.orders(OrderFilter("acme"), limit=10) if row["charge"] is not None
+        ]
     with Terminal(["orders", "--panel", "acme", "--limit", "10"], columns, 30, shop.folder) as terminal:
         assert terminal.ended() == 0
         shown = [line.split() for line in terminal.everything()]

@@ -10,6 +10,7 @@ from conftest import PANEL
 from raw_panel import LONG, Asked, RawPanel, ok, until
 
 from tracker.daemon.post import Post, connections
+from tracker.model import OrderFilter
 from tracker.settings import Every, PanelSettings, Secret
 from tracker.store.database import Database
 from tracker.store.leases import Lease
@@ -38,7 +39,7 @@ def polling(panel: RawPanel, database: Database, lease: Lease) -> Iterator[Post]
 
 
 def answered(database: Database) -> int:
-    return sum(row["checked_at"] is not None for row in database.history.orders(PANEL, limit=None))
+    return sum(row["checked_at"] is not None for row in database.history.orders(OrderFilter(PANEL), limit=None))
 
 
 def test_a_round_keeps_as_many_requests_in_flight_as_it_may(database: Database, lease: Lease) -> None:

@@ -10,7 +10,7 @@ from books import NOW, PENDING, ago, execute, follow, poll
 from sqlalchemy import insert
 
 from tracker.catalog import Difference
-from tracker.model import Anomaly, Balance, Counts, Odd, RoundRow, Service, Status
+from tracker.model import Anomaly, Balance, Counts, Odd, OrderFilter, RoundRow, Service, Status
 from tracker.store.database import Database
 from tracker.store.leases import fenced
 from tracker.store.memory import Memory
@@ -41,10 +41,14 @@ def test_orders_are_narrowed_by_panel_state_and_openness(database: Database) -> 
     follow(database, "closed", state="partial", closed_at=NOW)
     follow(database, "theirs", panel="other", state="pending")
     history = database.history
-    assert sorted(names(history.orders("acme"))) == ["closed", "done", "pending"]
-    assert sorted(names(history.orders(states=["pending", "partial"]))) == ["closed", "pending", "theirs"]
-    assert sorted(names(history.orders(open_only=True))) == ["pending", "theirs"]
-    assert history.orders("nobody") == []
+    assert sorted(names(history.orders(OrderFilter("acme")))) == ["closed", "done", "pending"]
+    assert sorted(names(history.orders(OrderFilter(states=["pending", "partial"])))) == [
+        "closed",
+        "pending",
+        "theirs",
+    ]
+    assert sorted(names(history.orders(OrderFilter(open_only=True)))) == ["pending", "theirs"]
+    assert history.orders(OrderFilter("nobody")) == []
 
 
 def test_an_order_is_found_at_every_panel_that_has_one_of_that_name(database: Database) -> None:

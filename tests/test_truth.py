@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from tracker.daemon.post import utc_now
 from tracker.errors import Refused
+from tracker.model import OrderFilter
 from tracker.simulator import DIALECT_NAMES, Clock, Simulator
 from tracker.store.database import Database, opened
 
@@ -56,7 +57,7 @@ def live(panels: Mapping[str, Simulator], database: Database, url: str, seconds:
     while time.monotonic() < end:
         for name, panel in panels.items():
             database.make_due(name)
-            for order in database.history.orders(name, ("completed",), limit=3):
+            for order in database.history.orders(OrderFilter(name, ("completed",)), limit=3):
                 try:
                     refill_id = panel.world.refill(order["order_id"])
                 except Refused:

@@ -65,13 +65,48 @@ class LeaseLost(TrackerError):
     exit_code = EXIT_LEASE
 
 
+class Blocked(TrackerError):
+    """A wish that was not even tried, for an earlier one stands in its way; nothing was sent."""
+
+    def __init__(self, text: str, intent: str | None = None) -> None:
+        super().__init__(text)
+        self.intent = intent
+        """The uuid of the earlier one, where it is in the journal."""
+
+
+class ActionFault(TrackerError):
+    """A wish that did not come true, or is not known to have; `intent` is its uuid in the journal."""
+
+    def __init__(self, text: str, intent: str) -> None:
+        super().__init__(text)
+        self.intent = intent
+
+
+class Rejected(ActionFault):
+    """The panel answered that it does not do it; nothing was bought."""
+
+
+class Unsent(ActionFault):
+    """The request provably never reached the panel; the same wish may be sent again."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class OutcomeUnknown(ActionFault):
+    """The panel may have done it. Nothing sends it again; a person finds out and tells `tracker resolve`."""
+
+    exit_code = EXIT_UNKNOWN_OUTCOME
+
+
 class PanelFault(TrackerError):
     """A request that brought no answer we can use."""
 
     exit_code = EXIT_FAILED
     kind: ClassVar[str] = "fault"
     arrived: ClassVar[bool] = True
-    """Whether the panel may have acted on the request. Only where this is False is sending again safe."""
+    """Whether the panel may have seen the request. Where this is False, sending it again is safe."""
+    declined: ClassVar[bool] = False
+    """Whether it is a whole answer that says that nothing was done."""
 
 
 class Unreachable(PanelFault):
@@ -113,6 +148,7 @@ class RateLimited(PanelFault):
     """Too many requests; `retry_after` is the panel's hint in seconds, where it gave one."""
 
     kind = "rate_limited"
+    declined = True
 
     def __init__(self, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
@@ -124,6 +160,7 @@ class KeyRefused(PanelFault):
 
     exit_code = EXIT_KEY_REFUSED
     kind = "key_refused"
+    declined = True
 
 
 class Unavailable(PanelFault):
@@ -131,12 +168,14 @@ class Unavailable(PanelFault):
 
     exit_code = EXIT_UNREACHABLE
     kind = "unavailable"
+    declined = True
 
 
 class Refused(PanelFault):
     """A complete answer that refuses the request as a whole; `text` is the panel's own words."""
 
     kind = "refused"
+    declined = True
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -5,8 +5,8 @@ order of every poll are named tuples: they are as immutable as a frozen dataclas
 Every `datetime` is aware and in UTC, every amount of money is a `Decimal`, every id is text.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
@@ -17,12 +17,16 @@ RefillState: TypeAlias = Literal[
     "requested", "pending", "in_progress", "unknown", "completed", "rejected", "failed", "canceled", "missing"
 ]
 Kind: TypeAlias = Literal["statuses", "refills", "catalog", "balance"]
+Action: TypeAlias = Literal["add", "refill", "cancel"]
+IntentState: TypeAlias = Literal["sending", "confirmed", "rejected", "unsent", "unknown", "resolved"]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 OPEN_STATES: Final[tuple[State, ...]] = get_args(OpenState)
 SETTLED_STATES: Final[tuple[State, ...]] = get_args(SettledState)
 STATES: Final[tuple[State, ...]] = OPEN_STATES + SETTLED_STATES
 REFILL_STATES: Final[tuple[RefillState, ...]] = get_args(RefillState)
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+INTENT_STATES: Final[tuple[IntentState, ...]] = get_args(IntentState)
 
 SETTLED: Final[frozenset[str]] = frozenset(SETTLED_STATES)
 REFILL_SETTLED: Final[frozenset[str]] = frozenset({"completed", "rejected", "failed", "canceled", "missing"})
@@ -189,3 +193,83 @@ class RoundRow(NamedTuple):
     outcome: str
     """`ok`, or the kind of the fault that ended it (`stopped` is our own)."""
     error: str | None = None
+
+
+class OrderFilter(NamedTuple):
+    """Which orders are meant; what is empty or None does not narrow."""
+
+    panel: str | None = None
+    states: Sequence[str] = ()
+    services: Sequence[str] = ()
+    refs: Sequence[str] = ()
+    link: str | None = None
+    """A text that the link holds, in any case."""
+    open_only: bool = False
+    """Only orders that are not settled and still followed."""
+    silent: timedelta | None = None
+    """Only open orders whose state and figures have not changed for so long."""
+    since: datetime | None = None
+    """Only orders that changed (or, if they never did, were first tracked) at this moment or later."""
+    until: datetime | None = None
+    """Only orders that changed, or were first tracked, before this moment."""
+
+
+class Wish(NamedTuple):
+    """A change that somebody wants made at a panel: what goes into the journal before anything is sent."""
+
+    panel: str
+    action: Action
+    payload: Mapping[str, str]
+    """The fields of the form as they are sent, without the key and the action."""
+    service_id: str | None = None
+    link: str | None = None
+    """What the order is for: the link, or the user name where the service's type has no link."""
+    quantity: int | None = None
+    order_id: str | None = None
+    """Of a refill or a cancel: the order that it is about."""
+    ref: str | None = None
+    price: Decimal | None = None
+    """What the catalog says that it costs; None where that cannot be told."""
+    currency: str | None = None
+    balance_before: Decimal | None = None
+
+
+class Outcome(NamedTuple):
+    """What became of a POST."""
+
+    state: Literal["confirmed", "rejected", "unsent", "unknown"]
+    order_id: str | None = None
+    """The new order of an `add` that was confirmed."""
+    refill_id: str | None = None
+    """The id of a `refill` that was confirmed."""
+    error: str | None = None
+    """The panel's words, or what broke."""
+    balance_after: Decimal | None = None
+
+
+class Intent(NamedTuple):
+    """A row of the journal: a wish, and what became of it."""
+
+    uuid: str
+    panel: str
+    action: Action
+    state: IntentState
+    payload: Mapping[str, str]
+    service_id: str | None
+    link: str | None
+    quantity: int | None
+    order_id: str | None
+    refill_id: str | None
+    order_key: int | None
+    ref: str | None
+    price: Decimal | None
+    currency: str | None
+    balance_before: Decimal | None
+    balance_after: Decimal | None
+    sent_at: datetime
+    deadline_at: datetime
+    """After this nothing is written to the panel any more, so what is still `sending` then is `unknown`."""
+    finished_at: datetime | None
+    error: str | None
+    resolution: str | None
+    """Why an `unknown` one is resolved: the word of a person, or the order's own state."""

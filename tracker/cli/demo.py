@@ -24,6 +24,7 @@ from tracker.cli.screen import Watch, live, plain
 from tracker.daemon.post import utc_now
 from tracker.daemon.service import Daemon
 from tracker.errors import Refused, TrackerError, UsageFault
+from tracker.model import OrderFilter
 from tracker.pace import Pacing
 from tracker.settings import Every, PanelSettings, Secret
 from tracker.settings.values import database_url
@@ -69,7 +70,7 @@ class Shop(threading.Thread):
         """Buy one to three orders every second, and have something refilled every few seconds."""
         while not self._stop_event.wait(1.0):
             self.buy(self._random.randint(1, 3), 1.0)
-            for row in self._database.history.orders(self._name, ("completed",), limit=5):
+            for row in self._database.history.orders(OrderFilter(self._name, ("completed",)), limit=5):
                 self._refill(row["order_id"])
 
     def _refill(self, order_id: str) -> None:

@@ -7,7 +7,7 @@ import click
 
 from tracker.cli.options import config_option, database, format_options, limit_option, panel_option, show_rows
 from tracker.cli.render import Column, Format
-from tracker.model import STATES
+from tracker.model import STATES, OrderFilter
 
 ORDERS: Final = (
     Column("panel", rank=1),
@@ -59,7 +59,8 @@ def orders(
     open_only: bool,
 ) -> None:
     """List orders as last seen, those that changed last first."""
-    rows = database(config).history.orders(panel, states, open_only=open_only, limit=limit)
+    wanted_orders = OrderFilter(panel, states, open_only=open_only)
+    rows = database(config).history.orders(wanted_orders, limit=limit)
     columns = ORDERS if format_ == "table" else (*ORDERS, *MORE_OF_ORDERS)
     wanted = " or ".join(states) or ("open" if open_only else "")
     show_rows(rows, columns, format_, f"No {wanted + ' ' if wanted else ''}orders{_for(panel)} are known.")

@@ -1,13 +1,13 @@
 """What is known, for people: rows as mappings, newest first where time matters, never blocking a writer."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Engine, Select, func, literal, null, select, union_all
 
-from tracker.model import SETTLED_STATES
+from tracker.model import OrderFilter
 from tracker.store.engine import reading
+from tracker.store.filters import conditions, last_change
 from tracker.store.refills import shared_id
 from tracker.store.schema import (
     anomalies,
@@ -39,24 +39,13 @@ class History:
         with reading(self._engine) as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
-    def orders(
-        self,
-        panel: str | None = None,
-        states: Sequence[str] = (),
-        *,
-        open_only: bool = False,
-        limit: int | None = 50,
-    ) -> list[Row]:
+    def orders(self, wanted: OrderFilter = OrderFilter(), *, limit: int | None = 50) -> list[Row]:  # noqa: B008  # immutable
         """Return orders, those that changed last first."""
-        statement = select(*(column for column in orders.c if column.name not in HIDDEN)).order_by(
-            func.coalesce(orders.c.changed_at, orders.c.tracked_at).desc(), orders.c.id.desc()
+        statement = (
+            select(*(column for column in orders.c if column.name not in HIDDEN))
+            .where(*conditions(wanted))
+            .order_by(last_change().desc(), orders.c.id.desc())
         )
-        if panel is not None:
-            statement = statement.where(orders.c.panel == panel)
-        if states:
-            statement = statement.where(orders.c.state.in_(states))
-        if open_only:
-            statement = statement.where(orders.c.closed_at.is_(None), orders.c.state.not_in(SETTLED_STATES))
         return self._rows(statement.limit(limit))
 
     def find(self, order_id: str, panel: str | None = None) -> list[Row]:

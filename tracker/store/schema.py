@@ -14,10 +14,12 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
+    and_,
+    or_,
     text,
 )
 
-from tracker.model import REFILL_STATES, STATES
+from tracker.model import ACTIONS, INTENT_STATES, REFILL_STATES, STATES
 from tracker.store.columns import NOW, ZERO, an_id, moment, one_of, utc_times
 from tracker.store.types import Flag, Key, Money, Text, Whole
 
@@ -269,16 +271,46 @@ intents = Table(
     Column("uuid", Text, primary_key=True),
     Column("panel", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("payload", Text, nullable=False),
     Column("state", Text, nullable=False),
-    moment("created_at", **NOW),
-    moment("sent_at"),
-    moment("finished_at"),
+    Column("payload", Text, nullable=False),
+    Column("service_id", Text),
+    Column("link", Text),
+    Column("quantity", Whole),
+    Column("order_id", Text),
+    Column("refill_id", Text),
     Column("order_key", Key, ForeignKey("orders.id")),
-    Column("error", Text),
+    Column("ref", Text),
+    Column("price", Money),
+    Column("currency", Text),
     Column("balance_before", Money),
-    one_of("state", ("sending", "confirmed", "rejected", "unsent", "unknown", "resolved")),
-    *utc_times("created_at", "sent_at", "finished_at"),
+    Column("balance_after", Money),
+    moment("sent_at", **NOW),
+    moment("deadline_at", nullable=False),
+    moment("finished_at"),
+    Column("error", Text),
+    Column("resolution", Text),
+    one_of("action", ACTIONS),
+    one_of("state", INTENT_STATES),
+    *utc_times("sent_at", "deadline_at", "finished_at"),
+)
+_UNFINISHED: Final = intents.c.state.in_(("sending", "unknown"))
+Index("ix_intents_unfinished", intents.c.panel, sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED)
+Index(None, intents.c.order_key)
+# A reference is free again once it is certain that nothing was bought under it.
+_BOUGHT: Final = and_(
+    intents.c.ref.is_not(None),
+    or_(
+        intents.c.state.in_(("sending", "unknown", "confirmed")),
+        and_(intents.c.state == "resolved", intents.c.order_key.is_not(None)),
+    ),
+)
+Index(
+    "uq_intents_panel_ref",
+    intents.c.panel,
+    intents.c.ref,
+    unique=True,
+    sqlite_where=_BOUGHT,
+    postgresql_where=_BOUGHT,
 )
 
 leases = Table(
