@@ -1,7 +1,9 @@
 """Alembic's entry: runs on the connection that `tracker.store.migrate` hands over, inside its transaction."""
 
 from alembic import context
+from sqlalchemy import Connection
 
+from tracker.store import views
 from tracker.store.engine import open_engine
 from tracker.store.schema import metadata
 
@@ -9,16 +11,18 @@ config = context.config
 connection = config.attributes.get("connection")
 
 
-def run(on: object) -> None:
-    """Apply the migrations on an open connection."""
+def run(on: Connection) -> None:
+    """Apply the migrations on an open connection, with the views out of their way, and made anew after them."""
     context.configure(
-        connection=on,  # type: ignore[arg-type]  # a Connection; attributes are untyped
+        connection=on,
         target_metadata=metadata,
         transaction_per_migration=False,
         render_as_batch=False,
     )
     with context.begin_transaction():
+        views.drop(on, context.get_context().get_current_revision())
         context.run_migrations()
+        views.create(on)
 
 
 if connection is not None:

@@ -164,10 +164,14 @@ class Ended:
 
 @contextmanager
 def daemon_in_a_thread(
-    database: Database, panels: Sequence[PanelSettings], every: Every = OFTEN, lease_seconds: float = 20.0
+    database: Database,
+    panels: Sequence[PanelSettings],
+    every: Every = OFTEN,
+    lease_seconds: float = 20.0,
+    **options: Any,  # noqa: ANN401  # more arguments of the daemon
 ) -> Iterator[tuple[Daemon, Ended]]:
     """Run the daemon in a thread for the time of the block."""
-    daemon, ended = Daemon(database, panels, every, lease_seconds=lease_seconds), Ended()
+    daemon, ended = Daemon(database, panels, every, lease_seconds=lease_seconds, **options), Ended()
 
     def run() -> None:
         try:

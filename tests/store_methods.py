@@ -1,6 +1,7 @@
 """Every method of the store, by what it does, for the tests that hold all of them to one promise."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -8,7 +9,20 @@ from books import NOW, PENDING, decisions
 
 from tracker.catalog import Difference, Doubt
 from tracker.decide import Moment, decide_refill
-from tracker.model import Anomaly, Balance, Counts, Learned, Order, Refill, RefillStatus, RoundRow, Service
+from tracker.model import (
+    Anomaly,
+    Balance,
+    Counts,
+    Keep,
+    Learned,
+    Order,
+    Outcome,
+    Refill,
+    RefillStatus,
+    RoundRow,
+    Service,
+    Wish,
+)
 from tracker.pace import Pacing
 from tracker.store.database import Database
 from tracker.store.leases import Lease
@@ -37,13 +51,30 @@ WRITES: Final[dict[str, Write]] = {
     ),
 }
 LEASE = Lease("acme", "test", 1)
+WISH = Wish("acme", "cancel", {"order": "2"}, order_id="2")
+LOST_SECONDS: Final = -3600.0
+"""Of a request whose deadline was an hour ago; `intents.recover` writes only where there is such an intent."""
+
+
+def lost(database: Database) -> str:
+    """Return the uuid of the only intent."""
+    return database.intents.list()[0].uuid
+
+
 OTHERS: Final[dict[str, Callable[[Database], object]]] = {
     "acquire": lambda database: database.acquire("acme", "test", 60),
     "renew": lambda database: database.renew(LEASE, 60),
     "release": lambda database: database.release(LEASE),
     "track": lambda database: database.track("acme", [NewOrder("9")]),
+    "untrack": lambda database: database.untrack("acme", "1"),
+    "take_in": lambda database: database.take_in("acme", [NewOrder("9")]),
     "track_refill": lambda database: database.track_refill("acme", "9", "9"),
     "make_due": lambda database: database.make_due("acme"),
+    "retention.step": lambda database: database.retention().step(NOW, Keep()),
+    "intents.begin": lambda database: database.intents.begin(WISH, seconds=30),
+    "intents.finish": lambda database: database.intents.finish(lost(database), Outcome("rejected")),
+    "intents.recover": lambda database: database.intents.recover(),
+    "intents.resolve": lambda database: database.intents.resolve(lost(database), None),
 }
 READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "orders.plan": lambda _, memory: memory.orders.plan(NOW, 1, 100),
@@ -53,13 +84,28 @@ READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "services.known": lambda _, memory: memory.services.known(),
     "services.doubt": lambda _, memory: memory.services.doubt(),
     "holder_of": lambda database, _: database.holder_of("acme"),
+    "holders": lambda database, _: database.holders(),
     "schema": lambda database, _: database.schema(),
     "require": lambda database, _: database.require(),
+    "intents.find": lambda database, _: database.intents.find(lost(database)),
+    "intents.list": lambda database, _: database.intents.list(),
+    "intents.of_order": lambda database, _: database.intents.of_order(1),
+    "intents.unfinished": lambda database, _: database.intents.unfinished(),
+    "intents.evidence": lambda database, _: database.intents.evidence(database.intents.list()[0]),
+    "sizes": lambda database, _: database.sizes(NOW),
+    "glance.look": lambda database, _: database.glance(timedelta(days=1)).look(NOW, "changes"),
     "history.orders": lambda database, _: database.history.orders(),
     "history.find": lambda database, _: database.history.find("1"),
+    "history.stuck": lambda database, _: database.history.stuck(),
     "history.timeline": lambda database, _: database.history.timeline(1),
+    "history.tempo": lambda database, _: database.history.tempo(),
+    "history.spend": lambda database, _: database.history.spend(),
+    "history.refunds": lambda database, _: database.history.refunds(),
+    "history.price_changes": lambda database, _: database.history.price_changes(),
+    "history.balance_daily": lambda database, _: database.history.balance_daily(),
     "history.newest_transitions": lambda database, _: database.history.newest_transitions(5),
     "history.services": lambda database, _: database.history.services(),
+    "history.service": lambda database, _: database.history.service("acme", "1"),
     "history.service_changes": lambda database, _: database.history.service_changes(),
     "history.balances": lambda database, _: database.history.balances(),
     "history.refills": lambda database, _: database.history.refills(),
@@ -69,4 +115,5 @@ READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "history.panels": lambda database, _: database.history.panels(),
     "history.counts": lambda database, _: database.history.counts(),
     "history.overdue": lambda database, _: database.history.overdue(NOW),
+    "export": lambda database, _: [step.rows() for step in database.export("orders").steps()],
 }

@@ -1,13 +1,15 @@
 """A terminal in memory: what a person sees who types a command."""
 
+import copy
 import fcntl
 import os
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,28 +18,77 @@ import pyte
 from cli_setting import TRACKER
 
 
+class Paper(pyte.HistoryScreen):
+    """A screen with a second page, as every terminal has one: what full-screen programs draw on, and tear off."""
+
+    PAGE = 1049
+
+    def set_mode(self, *modes: int, **how: bool) -> None:
+        if self.PAGE in modes and how.get("private"):
+            self._page = copy.deepcopy(self.buffer), copy.copy(self.cursor)
+            self.erase_in_display(2)
+        super().set_mode(*modes, **how)
+
+    def reset_mode(self, *modes: int, **how: bool) -> None:
+        if self.PAGE in modes and how.get("private"):
+            self.buffer, self.cursor = self._page
+        super().reset_mode(*modes, **how)
+
+
 class Terminal:
-    """`tracker` on a real pseudo terminal of a given size; killed at the end of the block."""
+    """`tracker` (or `command`) on a real pseudo terminal of a given size; killed at the end of the block."""
 
     def __init__(
-        self, arguments: Sequence[str], columns: int = 80, lines: int = 24, cwd: Path | None = None
+        self,
+        arguments: Sequence[str],
+        columns: int = 80,
+        lines: int = 24,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = TRACKER,
     ) -> None:
         self._ours, theirs = os.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self._screen = pyte.HistoryScreen(columns, lines, history=5000, ratio=0.5)
+        self._size(columns, lines)
+        self.before = termios.tcgetattr(theirs)
+        self._screen = Paper(columns, lines, history=5000, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
         self._columns = columns
+        self._closed = False
         self.raw = b""
         self.process = subprocess.Popen(
-            [*TRACKER, *arguments],
+            [*command, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             cwd=cwd,
-            env={**os.environ, "TERM": "xterm-256color"},
+            # Pyte prints a part of the sequences of kitty's keyboards, which real terminals leave alone.
+            env={**os.environ, "TERM": "xterm-256color", "TEXTUAL_DISABLE_KITTY_KEY": "1", **(env or {})},
             start_new_session=True,
         )
         os.close(theirs)
+
+    def _size(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Make the window larger or smaller, as a person does with the mouse."""
+        self._screen.resize(lines, columns)
+        self._columns = columns
+        self._size(columns, lines)
+        self.process.send_signal(signal.SIGWINCH)
+
+    def press(self, keys: str) -> None:
+        """Press keys, as the terminal sends them."""
+        os.write(self._ours, keys.encode())
+
+    def close(self) -> None:
+        """Close the window, without the signal that a shell would pass on."""
+        os.close(self._ours)
+        self._closed = True
+
+    def settings(self) -> object:
+        """Return how the terminal treats keys, to be compared with `before`."""
+        return termios.tcgetattr(self._ours)
 
     def read(self, seconds: float = 0.1) -> bool:
         """Show what comes within so many seconds; False at the end."""
@@ -51,7 +102,7 @@ class Terminal:
         self._stream.feed(piece)
         return bool(piece)
 
-    def until(self, *texts: str, seconds: float = 10) -> list[str]:
+    def until(self, *texts: str, seconds: float = 40) -> list[str]:
         """Return the screen as soon as it shows all of `texts`."""
         end = time.monotonic() + seconds
         while missing := [text for text in texts if text not in "\n".join(self.screen())]:
@@ -84,4 +135,5 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._ours)
+        if not self._closed:
+            os.close(self._ours)

@@ -73,6 +73,18 @@ def test_it_starts_empty_and_saves_nothing_up() -> None:
     assert moments[2] - moments[0] > 2.0
 
 
+def test_it_says_how_long_whoever_waits_may_have_to() -> None:
+    clock = Clock()
+    budget = Budget(60, clock)
+    granted(budget, clock, 1)
+    assert 0 < budget.wait() <= 1.01
+    budget.pause(3600)
+    assert 3599 < budget.wait() <= 3602
+    clock.now += 3602
+    assert budget.wait() <= 0
+    assert Budget(None, clock).wait() <= 0
+
+
 def test_a_pause_moves_every_slot_and_two_pauses_at_once_do_not_add_up() -> None:
     clock = Clock()
     budget = Budget(60, clock)
@@ -103,6 +115,29 @@ def test_a_pause_after_a_rest_is_as_long_as_any() -> None:
     clock.now += 10
     moments = granted(budget, clock, 2)
     assert moments == pytest.approx([1630.0, 1631.01])
+
+
+def test_who_cannot_wait_is_told_at_once_and_takes_no_slot() -> None:
+    clock = Clock()
+    budget = Budget(60, clock)
+    budget.pause(30)
+    assert not budget.acquire(clock, clock.now + 30)
+    assert (clock.now, budget.used()) == (1000.0, 0)
+    assert budget.acquire(clock, clock.now + 32)
+    assert clock.now == pytest.approx(1031.01)
+
+
+def test_a_pause_ends_the_waiting_of_who_cannot_wait_for_its_end() -> None:
+    class Interrupting(Clock):
+        def wait(self, timeout: float | None = None) -> bool:
+            budget.pause(30)
+            return super().wait(timeout)
+
+    clock = Interrupting()
+    budget = Budget(60, clock)
+    assert not budget.acquire(clock, clock.now + 2)
+    assert clock.now < 1002
+    assert budget.used() == 0
 
 
 def test_a_stop_gives_no_slot_and_wakes_who_waits() -> None:

@@ -35,6 +35,9 @@ def empty(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         ("poll statuses 23501", 2, "not both"),
         ("poll 99999999", 1, "No order 99999999 is known"),
         ("orders --limit 0", 2, "--limit"),
+        ("orders --limit 9223372036854775807", 2, "is not in the range"),
+        ("orders --link '\udcff'", 2, r"'\xff' is no Unicode text: type it in UTF-8"),
+        ("show '\udcff'", 2, r"'\xff' is no Unicode text"),
         ("orders --format xml", 2, "'json'"),
         ("orders --state done", 2, "completed"),
         ("frobnicate", 2, "No such command"),
@@ -94,7 +97,7 @@ def test_the_schema_is_made_told_and_left_alone(tmp_path: Path, capsys: pytest.C
     url = f"sqlite:///{tmp_path}/tracker.db"
     config = ["--config", str(configure(tmp_path, {"acme": "https://acme.example"}, url))]
     assert typed_here("db", "upgrade", *config) == 0
-    assert "(empty) -> 0002" in capsys.readouterr().out
+    assert "(empty) -> 0003" in capsys.readouterr().out
     assert typed_here("db", "upgrade", *config) == 0
     assert "already" in capsys.readouterr().out
     assert typed_here("db", "status", *config) == 0
@@ -148,3 +151,23 @@ def test_ctrl_c_ends_a_poll_with_130_and_no_traceback(tmp_path: Path) -> None:
             _, err = process.communicate(timeout=10)
         assert process.returncode == 130
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("line", ["orders", "orders --json", "rounds --format csv", "stats", "--help"])
+def test_a_full_disk_under_what_is_printed_is_said(tmp_path: Path, line: str) -> None:
+    config = configure(tmp_path, {"acme": "http://127.0.0.1:9/api/v2"}, f"sqlite:///{tmp_path}/tracker.db")
+    assert typed_here("db", "upgrade", "--config", str(config)) == 0
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*TRACKER, *shlex.split(line)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    told = done.stderr.splitlines()[-1]
+    assert (done.returncode, told) == (
+        1,
+        "tracker: what this prints cannot be written: No space left on device. Make room.",
+    )

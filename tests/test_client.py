@@ -1,7 +1,6 @@
 """The panel client over real sockets: forms, faults, repeats and the rate."""
 
 import threading
-import time
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -21,7 +20,7 @@ from tracker.errors import (
     UsageFault,
 )
 from tracker.model import Balance, NotFound, Odd, RefillStatus, Service, Status
-from tracker.panel import Abilities, Account, Budget, NotSent, PanelClient, make_http_client
+from tracker.panel import Abilities, Account, Budget, NotSent, PanelClient, make_http_client, uptime
 
 
 @pytest.mark.parametrize(
@@ -169,6 +168,24 @@ def test_an_observer_is_told_of_every_request() -> None:
     assert seen == [("balance", "ok"), ("status", "key_refused"), ("cancel", "bad_reply")]
 
 
+def test_a_change_takes_the_slot_that_was_waited_for_and_no_other() -> None:
+    with setting(lambda _: ok({"order": 1})) as at:
+        at.client.turn()
+        assert at.client.change("add", {"service": "7", "link": "x"}, uptime() + LONG) == "1"
+        assert (at.client.requests, at.budget.used()) == (1, 1)
+        at.stop.set()
+        with pytest.raises(NotSent, match="acme: waiting for its turn: stopped before it was sent"):
+            at.client.turn()
+
+
+def test_nothing_of_a_change_is_written_after_its_moment() -> None:
+    with setting(lambda _: ok({"order": 1})) as at:
+        with pytest.raises(Unreachable, match="acme: cancel of order 5") as caught:
+            at.client.change("cancel", {"order": "5"}, uptime() - 0.001)
+        assert not caught.value.arrived
+    assert not at.panel.asked
+
+
 # Repeats
 
 
@@ -248,7 +265,7 @@ def test_too_many_requests_pause_the_budget_for_as_long_as_the_panel_says() -> N
     with setting(lambda _: ok({"error": "x"}, "retry-after: 77\r\n", "429 X")) as at:
         with pytest.raises(RateLimited):
             at.client.balance()
-        assert 76 < at.budget._paused_until - time.monotonic() <= 77
+        assert 76 < at.budget._paused_until - uptime() <= 77
 
 
 def test_too_many_requests_without_a_hint_pause_longer_each_time_until_an_answer_comes() -> None:

@@ -1,15 +1,18 @@
 """The daemon from outside: signals, leases, exit codes, a database that goes away, a panel in trouble."""
 
 import io
+import json
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import structlog
+from books import follow
 from cli_setting import (
     KEY,
     OFTEN,
@@ -21,10 +24,12 @@ from cli_setting import (
     typed,
 )
 from conftest import Postgres
+from intents_setting import ADD, CANCEL, LONG_AGO, REFILL, begin
 from promises import broken
 from simulation import until
 
 from tracker import logs
+from tracker.model import Outcome
 from tracker.simulator import Simulator
 from tracker.store import engine
 from tracker.store.database import Database, opened
@@ -216,15 +221,6 @@ def test_no_upgrade_refuses_an_empty_or_absent_database(tmp_path: Path, url: str
             assert running.ended() == 0
 
 
-def test_every_panel_paused_is_a_fault_of_the_configuration(tmp_path: Path, url: str) -> None:
-    config = configure(tmp_path, {"acme": "https://acme.example/api/v2"}, url)
-    config.write_text(config.read_text().replace("[every]", "paused = true\n[every]"))
-    ended = typed("run", config=config)
-    assert ended.returncode == 78
-    assert "every panel is paused" in ended.stderr
-    assert not (tmp_path / "tracker.db").exists()
-
-
 def test_a_bug_in_one_round_is_logged_and_the_others_go_on(
     url: str, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
@@ -238,3 +234,50 @@ def test_a_bug_in_one_round_is_logged_and_the_others_go_on(
             until(lambda: rounds(database, "acme") >= 2, "two rounds beside it")
         assert ended.error is None
     assert "tick.crashed" in logged.getvalue()
+
+
+def test_unknown_intents_are_told_once_in_the_log_and_never_sent_again(
+    url: str, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    monkeypatch.setattr("tracker.daemon.service.LOOKOUT_SECONDS", 0.0)
+
+    def told(event: str) -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    with Simulator(key=KEY) as panel, opened(url, create=True) as database:
+        database.upgrade()
+        earlier = begin(database, REFILL, Outcome("unknown", error="no answer"))
+        canceled = begin(database, CANCEL, seconds=LONG_AGO)
+        later = datetime.now(UTC) + timedelta(minutes=1)
+        follow(database, str(CANCEL.order_id), state="canceled", state_at=later, next_poll_at=later)
+        died = begin(database, ADD._replace(panel="another"), seconds=LONG_AGO)
+        with daemon_in_a_thread(database, [settings_of(panel, "acme")]) as (_, ended):
+            until(lambda: len(told("intent.unknown")) == 2, "it to look at the journal")
+            late = begin(database, ADD._replace(panel="another"), Outcome("unknown"), despite_unknown=True)
+            until(lambda: len(told("intent.unknown")) == 3, "it to look again")
+        assert ended.error is None
+        assert [line["intent"] for line in told("intent.unknown")] == [earlier, died, late]
+        line = told("intent.unknown")[1]
+        assert (line["panel"], line["service"], line["level"]) == ("another", ADD.service_id, "warning")
+        assert f"tracker resolve {died}" in str(line["remedy"])
+        [line] = told("intent.resolved")
+        assert (line["intent"], line["order"], line["level"]) == (canceled, CANCEL.order_id, "info")
+        assert line["resolution"] == "the order was canceled"
+        assert panel.counts["add"] + panel.counts["refill"] + panel.counts["cancel"] == 0
+
+
+def test_a_bug_in_the_journal_does_not_keep_it_from_polling(
+    url: str, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
+    def crash(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("tracker.store.intents.Intents.recover", crash)
+    with Simulator(key=KEY) as panel, opened(url, create=True) as database:
+        database.upgrade()
+        with daemon_in_a_thread(database, [settings_of(panel, "acme")]) as (_, ended):
+            until(lambda: "lookout.crashed" in logged.getvalue(), "it to look at the journal")
+            before = rounds(database, "acme")
+            until(lambda: rounds(database, "acme") > before, "another round")
+        assert ended.error is None

@@ -8,37 +8,69 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from cli_setting import TRACKER, sql, typed, typed_here
 from promises import broken
+from simulation import until
 from terminal import Terminal
 
 COMMAND = re.compile(r"TRACKER_DATABASE_URL=(\S+) tracker (.+)")
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40)])
-def test_a_terminal_shows_something_to_look_at_within_five_seconds(
-    columns: int, lines: int, tmp_path: Path
-) -> None:
-    began = time.monotonic()
-    with Terminal(["demo"], columns, lines, tmp_path) as terminal:
+def test_a_terminal_shows_something_to_look_at_and_fills_another_size(tmp_path: Path) -> None:
+    with Terminal(["demo"], 80, 24, tmp_path) as terminal:
         shown = terminal.until(
-            *("tracker demo", "Ctrl-C", "pending", "in_progress", "completed", "USD", "of 600 requests/min"),
-            *("answers", "anomalies", "remains", "charge", "╯"),
+            *("tracker demo", "1 s here is 10m there", "pending", "in_progress", "completed", " USD, ", "q quit"),
+            *("of 600 a minute", "answers", "anomalies  0", "1 changes", "remains", "charge"),
         )
-        assert time.monotonic() - began < 5
-        assert shown[0].startswith("╭"), "the frame does not fit the screen"
-        assert len(max(shown, key=len)) == columns
+        _fits(shown, 80)
+        terminal.resize(120, 40)
+        until(lambda: terminal.read() and _is_filled(terminal.screen(), 120), "a larger picture")
+        _fits(terminal.screen(), 120)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ended() == 0
         assert b"Traceback" not in terminal.raw
-        assert any("Try on it" in line for line in terminal.everything())
+        assert terminal.settings() == terminal.before
+        left = terminal.screen()
+        assert any("Try on it" in line for line in left)
+        assert not any(line.startswith("── ") for line in left), "the picture stays on the screen"
+
+
+def _is_filled(shown: list[str], columns: int) -> bool:
+    rules = [line for line in shown if line.startswith("── ")]
+    return [len(line) for line in rules] == [columns, columns] and shown[-1].startswith(" ↵ open")
+
+
+def _fits(shown: list[str], columns: int) -> None:
+    assert _is_filled(shown, columns), "its rules do not reach the edge, or the help is not at the bottom"
+    assert len(max(shown, key=len)) == columns, "it does not fit the screen"
+
+
+def test_an_order_of_the_demo_opens_and_its_time_is_told(tmp_path: Path) -> None:
+    with Terminal(["demo", "--seconds", "60", "--orders", "40"], cwd=tmp_path) as terminal:
+        terminal.until("ends in 5", "ago  order", "completed")
+        terminal.press("\r")
+        terminal.until("order demo/", "what happened", "panel says", "esc back")
+        terminal.press("\x1b")
+        terminal.until("1 changes", "1/")
+        terminal.press("\x03")
+        assert terminal.ended() == 0
+        assert b"Traceback" not in terminal.raw
+        assert any("Try on it" in line for line in terminal.screen())
+
+
+def test_a_terminal_that_knows_only_lines_gets_lines(tmp_path: Path) -> None:
+    dumb = {"TERM": "dumb"}
+    with Terminal(["demo", "--seconds", "1", "--orders", "20"], cwd=tmp_path, env=dumb) as terminal:
+        assert terminal.ended() == 0
+        assert any("Try on it" in line for line in terminal.screen())
+    assert b"\x1b" not in terminal.raw
+    assert b"balance=" in terminal.raw
 
 
 def test_a_pipe_gets_plain_lines_and_the_commands_it_prints_work(tmp_path: Path) -> None:
     began = time.monotonic()
     demo = typed("demo", "--seconds", "2", "--database", f"sqlite:///{tmp_path}/a b/demo.db")
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert (demo.returncode, demo.stderr) == (0, "")
     assert "\x1b" not in demo.stdout
     totals = re.findall(r"^\d\d:\d\d:\d\d .*completed=\d+ .*balance=[\d.]+ USD due=", demo.stdout, re.MULTILINE)

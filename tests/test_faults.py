@@ -2,7 +2,8 @@
 
 import pytest
 
-from tracker.panel.faults import error_text, meaning
+from tracker.errors import PanelFault, ServerFault
+from tracker.panel.faults import error_text, meaning, reply_value
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,36 @@ def test_an_error_text_means_what_people_mean_by_it(sort: str, texts: list[str])
 )
 def test_an_error_is_found_in_every_dress_and_only_where_there_is_one(value: object, text: str | None) -> None:
     assert error_text(value) == text
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 520, 524, 599])
+@pytest.mark.parametrize(
+    "words", ["Invalid API key", "Rate limit exceeded", "Maintenance", "Order not found", "Incorrect request", "?"]
+)
+def test_after_a_changing_action_a_server_fault_is_one_whatever_its_words_say(status: int, words: str) -> None:
+    body = f'{{"error": "{words}"}}'.encode()
+    with pytest.raises(ServerFault) as caught:
+        reply_value(status, {"retry-after": "5"}, body, changing=True)
+    assert caught.value.arrived
+    assert not caught.value.declined
+    assert words in str(caught.value)
+
+
+def test_after_a_read_the_words_beside_a_server_fault_are_believed() -> None:
+    assert reply_value(503, {}, b'{"error": "Invalid API key"}') == {"error": "Invalid API key"}
+
+
+@pytest.mark.parametrize("words", [b"Invalid API key", b"Too many requests"])
+def test_plain_words_at_the_door_are_believed_also_after_a_changing_action(words: bytes) -> None:
+    with pytest.raises(PanelFault) as caught:
+        reply_value(200, {}, words, changing=True)
+    assert caught.value.declined
+
+
+def test_other_plain_words_are_believed_after_a_read_only() -> None:
+    with pytest.raises(PanelFault) as caught:
+        reply_value(200, {}, b"Try again later")
+    assert caught.value.kind == "unavailable"
+    with pytest.raises(PanelFault) as caught:
+        reply_value(200, {}, b"Try again later", changing=True)
+    assert caught.value.kind == "bad_reply"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PURE = ("decide", "pace", "catalog", "model", "errors")
+PURE = ("decide", "pace", "catalog", "model", "errors", "actions/forms", "actions/sentences")
 
 IMPURE_MODULES = frozenset({"os", "random", "secrets", "socket", "subprocess", "sys", "threading", "time", "uuid"})
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "open", "input", "print", "getenv"})
@@ -61,6 +61,7 @@ def test_imports_point_one_way() -> None:
         ("tracker/cli/read.py", "import sqlalchemy", "SQL is spoken in store only"),
         ("tracker/rounds/desk.py", "import apscheduler", "ticks are made in daemon only"),
         ("tracker/decide.py", "import structlog", "the pure modules reach nothing"),
+        ("tracker/daemon/post.py", "import tracker.actions", "the daemon never buys"),
     ],
 )
 def test_each_contract_breaks_where_it_should(tmp_path: Path, where: str, line: str, contract: str) -> None:

@@ -19,8 +19,9 @@ import pyte
 import pytest
 from rich.cells import cell_len
 
-from tracker.cli.quantities import duration, iso, money, when
-from tracker.cli.render import FORMATS, Column, Format, render, to_json
+from tracker.cli.quantities import change, duration, iso, moment_of, money, period, share, span_of, when
+from tracker.cli.render import FORMATS, Column, Format, facts, picture, render, to_json
+from tracker.logs import visible
 
 NOW = datetime(2025, 11, 23, 10, 15, 2, tzinfo=UTC)
 COLUMNS = (
@@ -338,3 +339,107 @@ def test_one_value_is_rendered_as_json_by_the_same_rules() -> None:
     assert to_json(value) == (
         '{"at": "2025-11-23T10:15:02Z", "charge": "10", "ids": ["1", "2"], "text": "\\u001b\\u009b日"}'
     )
+
+
+def test_a_number_is_shown_in_the_unit_that_its_name_tells() -> None:
+    columns = (Column("silent_seconds"), Column("delivered_share"), Column("change_share"), Column("count"))
+    row: dict[str, object] = {
+        "silent_seconds": 97_200,
+        "delivered_share": 0.4237,
+        "change_share": 0.125,
+        "count": 0.5,
+    }
+    assert rendered("table", row, columns=columns).split() == [
+        *("silent", "delivered", "change", "count"),
+        *("1d", "3h", "42%", "+12%", "0.5"),
+    ]
+    assert json.loads(rendered("jsonl", row, columns=columns)) == row
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [(0, "0%"), (0.004, "0.4%"), (0.42, "42%"), (0.997, "99.7%"), (1, "100%"), (1.5, "150%"), (-0.2, "-20%")],
+)
+def test_a_share_is_in_per_cent_and_never_rounded_to_none_or_all(part: float, expected: str) -> None:
+    assert share(part) == expected
+    assert change(part) == (f"+{expected}" if part > 0 else expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("45s", 45),
+        ("90m", 5400),
+        ("6h", 21_600),
+        ("3d", 259_200),
+        ("1w", 604_800),
+        ("1h30m", 5400),
+        ("1d 12h", 129_600),
+    ],
+)
+def test_a_span_is_typed_as_people_say_it(text: str, seconds: int) -> None:
+    assert span_of(text) == timedelta(seconds=seconds)
+    assert moment_of(text, NOW) == NOW - timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-11", "2025-11-01T00:00:00Z"),
+        ("2025-11-20", "2025-11-20T00:00:00Z"),
+        ("2025-11-20T10:15", "2025-11-20T10:15:00Z"),
+        ("2025-11-20 10:15:30.5", "2025-11-20T10:15:30.500000Z"),
+        ("2025-11-20T10:15:00+03:00", "2025-11-20T07:15:00Z"),
+        ("2025-11-20T10:15:00Z", "2025-11-20T10:15:00Z"),
+        ("today", "2025-11-23T00:00:00Z"),
+        (" yesterday ", "2025-11-22T00:00:00Z"),
+    ],
+)
+def test_a_moment_is_utc_where_no_offset_is_given(text: str, expected: str) -> None:
+    assert iso(moment_of(text, NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2h ago", "2026", "20261123", "2026-13", "999999w", "-3d", "3x", "٣d-"]
+)
+def test_what_is_no_moment_is_told_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"2h, 3d, 1w, 1h30m.*2026-11-23, today.*UTC where no offset is given"):
+        moment_of(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3x", "h", "3d ago", "0.5h"])
+def test_what_is_no_span_is_told_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match="write it like 45m, 6h, 3d, 1w or 1h30m"):
+        span_of(text)
+
+
+def test_a_span_beyond_all_moments_is_none() -> None:
+    assert span_of("5200w") == timedelta(weeks=5200)
+    with pytest.raises(ValueError, match=r"'999999w' is longer than a century: write it like"):
+        span_of("999999w")
+
+
+def test_a_sentence_says_the_period_as_it_was_typed() -> None:
+    assert period(None, None) == ""
+    assert period("3d", None) == " in the last 3d"
+    assert period("2025-11", "today") == " from 2025-11 until today"
+    assert period("3d", "1d") == " from 3d ago until 1d ago"
+    assert period("2025-11", None) == " since 2025-11"
+    assert period(None, "1d") == " before 1d ago"
+
+
+def test_facts_stand_below_each_other_and_what_is_not_known_is_left_out() -> None:
+    stream = io.StringIO()
+    known = [(Column("state", state=True), "pending"), (Column("silent_seconds"), 60), (Column("ref"), None)]
+    facts([*known, (Column("panel_status", "panel says"), EVIL)], stream, NOW)
+    assert stream.getvalue().splitlines() == [
+        "  state       pending",
+        "  silent      1m",
+        "  panel says  " + visible(EVIL),
+    ]
+
+
+def test_a_picture_in_a_pipe_is_its_lines() -> None:
+    stream = io.StringIO()
+    picture(["┤ [red]", "└─"], stream)
+    assert stream.getvalue() == "┤ [red]\n└─\n"

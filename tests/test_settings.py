@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.errors import ConfigurationFault
+from tracker.model import Keep
 from tracker.settings import Every, PanelSettings, Secret, Settings, hidden, load, seconds, shown, spelled
 
 KEY = "planted0key1planted2key3planted4"
@@ -96,7 +97,7 @@ def test_the_shipped_example_is_valid_and_its_commented_defaults_are_true(tmp_pa
     text = example.read_text(encoding="utf-8").replace("/etc/tracker/senderin.key", str(tmp_path / "senderin.key"))
     environ = {"STATE_DIRECTORY": "/var/lib/tracker"}
     as_shipped = load(write(text), environ)
-    told = re.sub(r'^# (?=\w+ = (?!"(?:sqlite|postgresql)))', "", text, flags=re.MULTILINE)
+    told = re.sub(r'^# (?=\w+ = (?!"(?:sqlite|postgresql|127)))', "", text, flags=re.MULTILINE)
     assert all(f"\n{name} = " in told for name in ("requests_per_minute", "in_flight", "paused", "statuses"))
     assert load(write(told), environ) == as_shipped
 
@@ -271,6 +272,7 @@ def test_a_file_without_panels_cannot_poll_but_can_read(write: Write) -> None:
         (f'token = "{KEY}"', "token", "must not stand in this file"),
         ('statuses = "1m"', "statuses", "`statuses` belongs below [every]"),
         ('database_url = "sqlite:///x"', "database_url", "`database_url` belongs at the top of the file"),
+        ('closed_orders = "90d"', "closed_orders", "`closed_orders` belongs below [keep]"),
         ("zebra = 1", "zebra", "is not known; known here: allow_http, url, key_file"),
         ('"odd\\u001b name" = 1', '"odd\\u001b name"', "is not known"),
     ],
@@ -522,6 +524,20 @@ def test_an_interval_that_would_hammer_or_sleep_is_refused(write: Write, kind: s
     assert f'write: {kind} = "5m"' in text
 
 
+def test_what_is_kept_is_forever_but_for_rounds_unless_it_is_told(write: Write) -> None:
+    assert load(write(PANEL), {"HOME": "/h"}).keep == Keep(90 * 86400.0, None, None, None)
+    lines = 'rounds = "forever"\nanomalies = "30d"\nprogress = 86400\nclosed_orders = " Forever "'
+    assert load(write(f"{PANEL}[keep]\n{lines}"), {"HOME": "/h"}).keep == Keep(None, 30 * 86400.0, 86400.0, None)
+
+
+@pytest.mark.parametrize("written", ["90", '"12h"', '"never"', '""', '"36501d"', "true", "[]", "nan", "-1"])
+@pytest.mark.parametrize("what", Keep._fields)
+def test_a_time_to_keep_that_would_delete_by_mistake_is_refused(write: Write, what: str, written: str) -> None:
+    text = complaint(write(f"{PANEL}[keep]\n{what} = {written}\n"))
+    assert f'keep.{what}: must be "forever", or ' in text
+    assert f'write: {what} = "90d"' in text
+
+
 @given(st.integers(0, 10**9), st.integers(0, 999))
 def test_spelled_is_the_inverse_of_seconds(whole: int, thousandths: int) -> None:
     duration = float(f"{whole}.{thousandths:03}")
@@ -584,5 +600,6 @@ def test_what_is_shown_is_the_effective_configuration_in_the_words_of_the_file(
             }
         },
         "every": {"statuses": "1m30s", "refills": "5m", "balance": "5m", "catalog": "1h30m"},
+        "keep": {"rounds": "90d", "anomalies": "forever", "progress": "forever", "closed_orders": "forever"},
         "warnings": [],
     }

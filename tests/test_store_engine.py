@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from books import NOW, PENDING, everything, follow, loaded, poll
 from sqlalchemy import text
-from store_methods import LEASE, OTHERS, READS, WRITES
+from store_methods import LEASE, LOST_SECONDS, OTHERS, READS, WISH, WRITES
 
 from tracker.errors import DatabaseUnfit, DatabaseUnreachable
 from tracker.store import engine as engine_module
@@ -39,6 +39,7 @@ def test_while_another_program_writes_every_write_is_unreachable_and_every_read_
     follow(database, "1")
     follow(database, "2", state="completed", closed_at=NOW)
     database.track_refill("acme", "2", "2")
+    database.intents.begin(WISH, seconds=LOST_SECONDS)
     read = loaded(memory, "1")
     before = everything(database)
     with closing(sqlite3.connect(str(database._engine.url.database), isolation_level=None)) as other:
@@ -240,7 +241,7 @@ def test_a_writer_takes_its_turn_when_it_begins_so_that_reading_first_never_fail
             overtaking = pool.submit(database.track, "acme", [NewOrder("2")])
             assert not wait([overtaking], timeout=0.2).done
             connection.execute(text("INSERT INTO orders (panel, order_id) VALUES ('acme', '1')"))
-        assert overtaking.result(timeout=20) == ["2"]
+        assert [one.order_id for one in overtaking.result(timeout=20)] == ["2"]
     assert len(database.history.orders()) == 2
 
 

@@ -18,9 +18,9 @@ from books import execute, table
 from sqlalchemy import Engine, make_url, text
 
 from tracker.errors import DatabaseUnfit
-from tracker.store import migrate
+from tracker.store import migrate, views
 from tracker.store.database import Database, opened
-from tracker.store.engine import open_engine, reading
+from tracker.store.engine import open_engine, reading, writing
 from tracker.store.schema import metadata, orders
 
 OBJECTS = {
@@ -32,6 +32,7 @@ OBJECTS = {
            FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
         "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
         "SELECT relname, reloptions::text FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+        "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'",
     ],
 }
 
@@ -61,6 +62,8 @@ def test_migrations_and_declared_tables_agree_to_the_letter(database_url: str, r
         told = schema_of(migrated._engine)
     declared = open_engine(_another(database_url, request), create=True)
     metadata.create_all(declared)
+    with writing(declared) as connection:
+        views.create(connection)
     assert told == schema_of(declared)
     assert len(told) > 15
     declared.dispose()

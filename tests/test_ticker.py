@@ -165,6 +165,41 @@ def test_stopping_waits_for_the_work_under_way_even_where_a_tick_was_skipped(tic
     assert slow.begun == 1
 
 
+def test_a_panel_that_is_removed_ends_its_work_and_ticks_no_more_while_others_do(ticks: Ticker) -> None:
+    slow, waiting, beside = Held(), Counting(), Counting()
+    ticks.add("acme", "statuses", 0.01, slow)
+    ticks.start()
+    until(lambda: slow.begun == 1, "the work to begin")
+    ticks.add("acme", "refills", 3600.0, waiting)
+    ticks.add("other", "statuses", 0.01, beside)
+    gone = ticks.remove("acme")
+    before = beside.done
+    until(lambda: beside.done > before + 5, "ticks of the other one")
+    assert not gone.is_set(), "work is still under way"
+    slow.let_go.set()
+    assert gone.wait(10)
+    assert (slow.begun, slow.together) == (1, 0)
+    again = Counting()
+    ticks.add("acme", "statuses", 0.01, again)
+    until(lambda: again.done >= 3, "ticks of one that came back")
+    assert slow.begun == 1
+
+
+def test_a_panel_has_not_moved_since_its_work_began_or_should_have(
+    ticks: Ticker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticker, "LATE", 0.0)
+    held = Held()
+    ticks.add("acme", "statuses", 0.01, held)
+    assert ticks.unmoved("unknown") == 0.0
+    until(lambda: ticks.unmoved("acme") > 0.1, "time without a tick, as nothing was started")
+    ticks.start()
+    until(lambda: held.begun == 1, "the work to begin")
+    assert ticks.unmoved("acme") < 0.1
+    until(lambda: ticks.unmoved("acme") > 0.1, "time in which it does not end")
+    held.let_go.set()
+
+
 def test_work_that_raises_goes_on_ticking(ticks: Ticker, caplog: pytest.LogCaptureFixture) -> None:
     calls = Counting()
 

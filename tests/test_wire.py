@@ -232,3 +232,28 @@ def test_the_hint_of_a_429_comes_with_the_fault() -> None:
 def test_a_redirect_says_where_it_leads_and_that_it_was_not_followed(status: int) -> None:
     with pytest.raises(ServerFault, match=r"leads to https://b\.example/api/v2.*set `url`"):
         reply_value(status, {}, b"", location="https://b.example/api/v2")
+
+
+@pytest.mark.parametrize(
+    "made", [-1, "-1", 0, "0", "00", "false", "null", "None", "no", "error", "failed", 10**100, 1.5, True, "1,2"]
+)
+def test_what_says_that_nothing_was_made_is_no_id(made: object) -> None:
+    with pytest.raises(BadReply):
+        wire.read_add({"order": made})
+    if made is not True:  # a mere yes
+        with pytest.raises(BadReply):
+            wire.read_refill({"refill": made})
+        with pytest.raises(BadReply):
+            wire.read_cancel({"cancel": made})
+
+
+@pytest.mark.parametrize("status", ["fail", "Error", "FAILED", False])
+def test_an_order_beside_a_failure_is_neither(status: object) -> None:
+    with pytest.raises(BadReply, match="but both"):
+        wire.read_add({"order": 5, "status": status})
+
+
+@pytest.mark.parametrize("said", ["false", "no", "0"])
+def test_a_no_in_the_place_of_a_yes_is_none(said: str) -> None:
+    with pytest.raises(BadReply):
+        wire.read_cancel({"success": said})

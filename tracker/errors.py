@@ -53,12 +53,6 @@ class DatabaseUnreachable(TrackerError):
     exit_code = EXIT_DATABASE
 
 
-class LeaseHeld(LocalFault):
-    """Another process polls this panel."""
-
-    exit_code = EXIT_LEASE
-
-
 class LeaseLost(TrackerError):
     """Our right to poll ended before a write: nothing was written."""
 

@@ -46,19 +46,23 @@ _UNSAFE: Final = re.compile(
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PLAIN: Final = frozenset({int, bool, type(None)})
 _encode: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_PRIORITIES: Final = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+"""Our levels -> the journal's, as in syslog."""
 _LIBRARIES: Final = ("httpx", "httpcore", "apscheduler", "alembic", "sqlalchemy")
 
 
 def configure(stream: TextIO, *, secrets: Iterable[str], json: bool | None = None, level: Level = "info") -> None:
     """Send all logs of this process to `stream`, without any of `secrets`; may be called again at a reload.
 
-    `json` says how; None means JSON lines unless `stream` is a terminal. Libraries are heard from WARNING on.
+    `json` says how; None means JSON lines unless `stream` is a terminal. Where it is the journal of systemd, each
+    line begins with its priority, which the journal takes off. Libraries are heard from WARNING on.
     """
     needles = spellings(secrets)
     terminal = stream.isatty()
     as_json = not terminal if json is None else json
+    json_line_of = _journal_line if _is_journal(stream) else _json_line
     render: Processor = (
-        _json_line if as_json else _console_line(colors=terminal and not os.environ.get("NO_COLOR"))
+        json_line_of if as_json else _console_line(colors=terminal and not os.environ.get("NO_COLOR"))
     )
     structlog.configure(
         processors=[_stamp, _explain if as_json else _explain_at_length, _Redact(needles), render],
@@ -205,6 +209,19 @@ def _said(value: object) -> str:
 
 def _json_line(_logger: object, _level: str, event: MutableMapping[str, Any]) -> str:
     return json_line(event)
+
+
+def _journal_line(_logger: object, _level: str, event: MutableMapping[str, Any]) -> str:
+    return f"<{_PRIORITIES.get(event['level'], 6)}>{json_line(event)}"
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether `stream` is the one that systemd connected to the journal, see systemd.exec(5)."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _console_line(*, colors: bool) -> Processor:

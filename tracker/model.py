@@ -182,6 +182,17 @@ class Counts(NamedTuple):
     anomalies: int = 0
 
 
+class Keep(NamedTuple):
+    """For how many seconds what is kept; None: forever."""
+
+    rounds: float | None = 90 * 86400.0
+    anomalies: float | None = None
+    progress: float | None = None
+    """Changes of figures within a state; the last one of each state stays."""
+    closed_orders: float | None = None
+    """Orders since they were closed, each with everything that belongs to it."""
+
+
 class RoundRow(NamedTuple):
     """One finished round."""
 

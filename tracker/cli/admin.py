@@ -1,4 +1,4 @@
-"""`tracker config show` and `tracker db upgrade|status`."""
+"""`tracker config show`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tracker.cli.options import config_option, open_database, settings
+from tracker.cli.options import config_option, settings
 from tracker.cli.render import to_json
-from tracker.settings import hidden, shown
+from tracker.settings import shown
 
 
 @click.group()
@@ -37,40 +37,3 @@ def _toml(table: Mapping[str, object], prefix: str = "") -> Iterator[str]:
             if not any(isinstance(inner, Mapping) for inner in value.values()):
                 yield f"\n[{prefix}{name}]"
             yield from _toml(value, f"{prefix}{name}.")
-
-
-@click.group()
-def db() -> None:
-    """Manage the schema of the database."""
-
-
-@db.command()
-@config_option
-def upgrade(config: Path | None) -> None:
-    """Make the tables, or bring them to this version, under a lock."""
-    found = settings(config, need_panels=False)
-    database = open_database(found.database_url, create=True)
-    before = database.upgrade()
-    if before.fits:
-        click.echo(f"{hidden(found.database_url)} has schema {before.newest} already.")
-    else:
-        click.echo(f"{hidden(found.database_url)}: schema {before.current or '(empty)'} -> {before.newest}.")
-
-
-@db.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@config_option
-@click.pass_context
-def status(ctx: click.Context, config: Path | None, *, as_json: bool) -> None:
-    """Say where the schema stands; exit 10 where it does not fit."""
-    found = settings(config, need_panels=False)
-    database = open_database(found.database_url)
-    schema = database.schema()
-    where = hidden(found.database_url)
-    if as_json:
-        click.echo(to_json({"database": where, **schema._asdict(), "fits": schema.fits}))
-    elif schema.fits:
-        click.echo(f"{where} has schema {schema.current}: fits.")
-    if not schema.fits:
-        database.require()
-    ctx.exit(0)

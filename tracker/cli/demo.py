@@ -20,7 +20,8 @@ import click
 
 from tracker import logs
 from tracker.cli.options import open_database
-from tracker.cli.screen import Watch, live, plain
+from tracker.cli.quantities import duration
+from tracker.cli.screen import Subject, show
 from tracker.daemon.post import utc_now
 from tracker.daemon.service import Daemon
 from tracker.errors import Refused, TrackerError, UsageFault
@@ -59,8 +60,8 @@ class Shop(threading.Thread):
                 one.service_id,
                 one.link,
                 one.quantity,
-                f"shop-{one.order_id}",
-                now - timedelta(seconds=one.age / SPEED),
+                ref=f"shop-{one.order_id}",
+                ordered_at=now - timedelta(seconds=one.age / SPEED),
             )
             for one in placed
         ]
@@ -86,26 +87,34 @@ class Shop(threading.Thread):
 @click.option("--database", "url", help="Keep the history here. [default: a file in a new temporary folder]")
 @click.option("--orders", type=click.IntRange(1, 5000), default=300, show_default=True, help="Orders at first.")
 @click.option("--seed", type=int, default=7, help="The same seed makes the same world.")
-def demo(seconds: float | None, url: str | None, orders: int, seed: int) -> None:
+def demo(seconds: float | None, url: str | None, orders: int, seed: int) -> int:
     """See it work: a few hundred orders in compressed time; needs no account and no configuration."""
     logs.configure(sys.stderr, secrets=(), level="error")
     database = open_database(_url(url), create=True)
     database.upgrade()
     name = _free_name(database)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     with Simulator(seed=seed, speed=SPEED, key=KEY, latency=0.05) as panel:
         shop = Shop(panel, database, name, seed, stop)
         shop.buy(orders, 12 * 3600.0)
         settings = PanelSettings(name, panel.url, Secret(KEY), None, REQUESTS_PER_MINUTE, in_flight=2)
         with _running(Daemon(database, [settings], EVERY, PACING), stop) as daemon:
+            while not (daemon.started.wait(0.05) or stop.is_set()):
+                pass
             shop.start()
-            watch = Watch(database.history, daemon, panel.url, SPEED)
-            (live if sys.stdout.isatty() else plain)(watch, stop, seconds)
+            code = show(database, _subject(name, seconds), stop)
             stop.set()
         shop.join()
     _farewell(database, name)
+    return code
+
+
+def _subject(name: str, seconds: float | None) -> Subject:
+    about = f"1 s here is {duration(SPEED)} there"
+    stuck = timedelta(days=1) / SPEED
+    return Subject("tracker demo", about, {name: REQUESTS_PER_MINUTE}, every=0.5, seconds=seconds, stuck=stuck)
 
 
 def _url(written: str | None) -> str:

@@ -3,15 +3,21 @@
 Commands are imported when they are used: `tracker --help` must not wait for a database driver.
 """
 
+import errno
 import importlib
+import os
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
+from keyword import iskeyword
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from tracker.cli.pipe import silence
+from tracker.cli.completion import VARIABLE
+from tracker.cli.given import is_unicode, shown
+from tracker.cli.pipe import say, silence
 from tracker.errors import EXIT_FAILED, EXIT_USAGE, TrackerError
 
 COMMANDS: Final = {
@@ -19,18 +25,34 @@ COMMANDS: Final = {
     "run": ("run", "Follow every open order until stopped (the daemon)."),
     "poll": ("poll", "Ask once about what is due, or about some orders, and end."),
     "track": ("track", "Start following orders."),
-    "orders": ("read", "Orders as last seen."),
+    "import": ("import_", "Follow the orders of a file."),
+    "untrack": ("track", "Stop following orders; what was recorded stays."),
+    "add": ("add", "Place an order, after a look at its price."),
+    "refill": ("ask", "Ask for refills of orders."),
+    "cancel": ("ask", "Ask for orders to be canceled."),
+    "intents": ("intents", "What was sent to change something, and what came of it."),
+    "resolve": ("intents", "Say what became of an intent whose outcome is unknown."),
+    "orders": ("orders", "Orders as last seen."),
     "show": ("show", "One order: what is known and what happened."),
-    "services": ("read", "The catalog, and how it changed."),
-    "balance": ("read", "Balance snapshots."),
+    "services": ("services", "The catalog, and how it changed."),
+    "balance": ("balance", "Balance snapshots, and their curve."),
+    "stats": ("stats", "How long services really take, what was spent, what came back."),
     "refills": ("read", "Refills and how they ended."),
     "rounds": ("read", "What was asked, when, and what came of it."),
     "anomalies": ("read", "Replies that could not be believed."),
+    "export": ("export", "A table or a view as a file: CSV, JSON lines or Parquet."),
+    "watch": ("watch", "A live screen beside the running daemon."),
+    "check": ("check", "Is this installation sound? Each fault comes with its remedy."),
+    "health": ("health", "Whether the work goes on: the last success of each kind."),
     "simulate": ("simulate", "Run the simulated panel alone, for any tool."),
     "config": ("admin", "The effective configuration."),
-    "db": ("admin", "The schema of the database."),
+    "db": ("db", "The database: its schema, sizes, pruning, backups."),
+    "completion": ("completion", "The script with which your shell completes words."),
 }
 """Command -> its module and its line in the help."""
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What keeps a file from taking more."""
 
 
 class Commands(click.Group):
@@ -44,13 +66,20 @@ class Commands(click.Group):
         """Import the command's module and return it."""
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(f"tracker.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        found = getattr(importlib.import_module(f"tracker.cli.{COMMANDS[cmd_name][0]}"), name)
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing any."""
+        offered = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [item for item in offered if item.value.startswith(incomplete)] + options
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,7 +93,7 @@ def tracker() -> None:
     Look at it:  tracker orders, tracker show ORDER
 
     Exit codes: 0 ok, 1 failed, 2 usage, 3 partly, 4 the panel refused the key, 5 panel unreachable,
-    10 no or unfit database, 11 someone else holds the lease, 78 configuration.
+    6 outcome unknown, 10 no or unfit database, 11 someone else holds the lease, 78 configuration.
     """  # noqa: D301  # click looks for the character itself, not for a backslash and a letter
 
 
@@ -73,13 +102,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name in Russian must not end a report in LANG=C
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(_complete() if VARIABLE in os.environ else run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error becomes a sentence on stderr."""
     try:
         code = tracker.main(arguments, prog_name="tracker", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # or the interpreter would find out too late that it cannot be written
     except click.UsageError as error:
         error.show()
         return EXIT_USAGE
@@ -89,9 +120,33 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         return 130
     except TrackerError as error:
-        click.echo(f"tracker: {error}", err=True)
+        say(f"tracker: {error}")
         return error.exit_code
-    except BrokenPipeError:
+    except (OSError, UnicodeEncodeError) as error:
+        return _explain(error, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: OSError | UnicodeEncodeError, arguments: list[str]) -> int:
+    """Say what was in the way of printing or of what was typed, and return the exit code; raise what is a bug."""
+    odd = [one for one in arguments if not is_unicode(one)]
+    if isinstance(error, UnicodeEncodeError) and odd:  # by whatever was to take it: a database, a request
+        say(f"tracker: {shown(odd[0])} is no Unicode text: type it in UTF-8.")
+        return EXIT_USAGE
+    if isinstance(error, BrokenPipeError):
         silence(sys.stdout)
         return EXIT_FAILED
-    return code if isinstance(code, int) else 0
+    if isinstance(error, OSError) and error.errno in FULL:
+        silence(sys.stdout)
+        say(f"tracker: what this prints cannot be written: {error.strerror}. Make room.")
+        return EXIT_FAILED
+    raise error
+
+
+def _complete() -> int:
+    """Answer the shell that asks how to complete a word; at a prompt no error may be heard."""
+    try:
+        tracker.main([], prog_name="tracker", complete_var=VARIABLE, standalone_mode=False)
+    except Exception:  # noqa: BLE001  # whatever it is: nothing is offered
+        return EXIT_FAILED
+    return 0

@@ -14,6 +14,7 @@ from tracker.cli.options import (
     find_order,
     format_options,
     open_database,
+    panel_option,
     require_panel,
     settings,
     show_rows,
@@ -43,7 +44,7 @@ COLUMNS: Final = (
 
 @click.command()
 @click.argument("what", nargs=-1, metavar="[statuses|refills|catalog|balance|all | ORDER...]")
-@click.option("--panel", help="Only this panel.")
+@panel_option
 @click.option("--all", "force", is_flag=True, help="Also about what is not due.")
 @format_options
 @config_option
@@ -109,7 +110,7 @@ def _orders_by_panel(database: Database, names: Sequence[str], panel: str | None
         if row["closed_at"] is not None:
             click.echo(
                 f"{row['panel']}/{row['order_id']} is {row['state']} and closed: it is not asked about any more. "
-                "A new refill opens it again.",
+                "`tracker track` opens it again, and so does a new refill.",
                 err=True,
             )
             continue

@@ -2,24 +2,23 @@ r"""One place renders rows: tables for people; JSON, JSON lines and CSV for prog
 
 Cells are shown by the type of their value: `Decimal` exactly and without an exponent, aware `datetime` local on a
 terminal and ISO UTC elsewhere, `timedelta` as a duration for people and as seconds for programs, bool as yes/no
-or true/false, None as nothing or null, lists and mappings as JSON.
+or true/false, None as nothing or null, lists and mappings as JSON. Tables show a number called `…_seconds` as a
+duration and one called `…_share` in per cent.
 
 Texts may come from a panel, so no format sends a control character, an escape or a bidi override raw: JSON escapes
 them and stays exact; tables and CSV spell them out (`\x1b`), so that a row is always one line. A CSV text that a
-spreadsheet would run as a formula gets a leading apostrophe.
-
-JSON, JSON lines and CSV are written row by row; tables need all rows, for their widths.
+spreadsheet would run as a formula gets a leading apostrophe. All but tables are written row by row.
 """
 
 import csv
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
-from typing import Final, Literal, TextIO, TypeAlias, get_args
+from typing import Final, TextIO, TypeAlias
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -27,12 +26,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tracker.cli.columns import FORMATS, Column, Format
 from tracker.cli.pipe import silence
-from tracker.cli.quantities import duration, iso, money, when
+from tracker.cli.quantities import change, duration, iso, money, share, when
 from tracker.logs import json_line, visible
 
-Format: TypeAlias = Literal["table", "json", "jsonl", "csv"]
-FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+__all__ = [
+    "FORMATS",
+    "FORMULA",
+    "STATE_STYLES",
+    "Column",
+    "Format",
+    "console",
+    "csv_cell",
+    "facts",
+    "picture",
+    "render",
+    "to_json",
+]
+
 Row: TypeAlias = Mapping[str, object]
 
 _MAX_CELL: Final = 300
@@ -41,7 +53,12 @@ _SHORT: Final = 20
 """Columns of a terminal's table whose cells are all this short (ids, money, moments) are the last to be cut."""
 _GAP: Final = 2
 """Between two columns of a terminal's table."""
-_FORMULA: Final = ("=", "+", "-", "@")
+_UNITS: Final[Mapping[str, Callable[[float], str]]] = {
+    "_seconds": duration,
+    "change_share": change,
+    "_share": share,
+}
+FORMULA: Final = ("=", "+", "-", "@")
 """What makes a spreadsheet run a cell (a TAB does too, but is spelled out by then)."""
 STATE_STYLES: Final = {
     "completed": "green",
@@ -58,27 +75,6 @@ STATE_STYLES: Final = {
     "missing": "bold red",
     "refunded": "magenta",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: `name` is the row's key and the heading for programs, `title` the heading for people."""
-
-    name: str
-    title: str = ""
-    right: bool = False
-    """Numbers stand right."""
-    fold: bool = False
-    """Sentences fold over several lines on a terminal; anything else ends in an ellipsis."""
-    state: bool = False
-    """A word of `model.State`, colored on a terminal."""
-    rank: int = 0
-    """What does not fit a narrow terminal is left out, highest rank first; 0 always stays."""
-
-    @property
-    def heading(self) -> str:
-        """Return what people read above the column."""
-        return self.title or self.name.replace("_", " ")
 
 
 def render(
@@ -110,21 +106,40 @@ def render(
         else:
             _WRITERS[format](counted(), columns, stream)
             if not count:
-                print(empty, file=notes or sys.stderr)
+                print(visible(empty), file=notes or sys.stderr)
         stream.flush()
     except BrokenPipeError:
         silence(stream)
     return count
 
 
-def facts(known: Mapping[str, object], stream: TextIO, now: datetime) -> None:
-    """Write what is known of one thing, a line for each fact; what is None is left out."""
-    told = {name: value for name, value in known.items() if value is not None}
-    width = max(map(len, told), default=0)
-    terminal = stream.isatty()
-    stream.writelines(
-        f"  {name:<{width}}  {_cell(value, now, terminal=terminal)}\n" for name, value in told.items()
-    )
+def facts(known: Sequence[tuple[Column, object]], stream: TextIO, now: datetime) -> None:
+    """Write what is known of one thing, a line for each fact; what is None is left out.
+
+    On a terminal no fact is longer than a few lines; elsewhere it is whole.
+    """
+    told = [(column, value) for column, value in known if value is not None]
+    width = max((cell_len(column.heading) for column, _ in told), default=0)
+    if not stream.isatty():
+        stream.writelines(
+            f"  {column.heading:<{width}}  {_cell(value, column, now, terminal=False)}\n" for column, value in told
+        )
+        return
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for column, value in told:
+        grid.add_row(Text(f"  {column.heading}"), _styled(value, replace(column, fold=True), now))
+    console(stream).print(grid)
+
+
+def picture(lines: Sequence[str], stream: TextIO) -> None:
+    """Write the lines of a picture, in one color on a terminal that wants color."""
+    drawn = Text("\n".join(map(visible, lines)), "cyan")
+    if stream.isatty():
+        console(stream).print(drawn, no_wrap=True, overflow="crop")  # what a Text itself says of that is forgotten
+    else:
+        stream.write(f"{drawn.plain}\n")
 
 
 def to_json(value: object) -> str:
@@ -176,17 +191,18 @@ def _csv(rows: Iterator[Row], columns: Sequence[Column], stream: TextIO) -> None
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([column.name for column in columns])
     for row in rows:
-        writer.writerow([_csv_cell(row.get(column.name)) for column in columns])
+        writer.writerow([csv_cell(row.get(column.name)) for column in columns])
 
 
-def _csv_cell(value: object) -> str:
+def csv_cell(value: object) -> str:
+    """Return `value` as a cell of CSV, not quoted yet."""
     if value is None:
         return ""
     if not isinstance(value, str):
         plain = _plain(value)
         return plain if isinstance(plain, str) else json_line(plain)
     text = visible(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 _WRITERS: Final[dict[str, Callable[[Iterator[Row], Sequence[Column], TextIO], None]]] = {
@@ -198,14 +214,14 @@ _WRITERS: Final[dict[str, Callable[[Iterator[Row], Sequence[Column], TextIO], No
 
 def _table(rows: list[Row], columns: Sequence[Column], stream: TextIO, now: datetime, empty: str) -> None:
     if not rows:
-        stream.write(empty + "\n")
+        stream.write(visible(empty) + "\n")
     elif stream.isatty():
         _terminal_table(rows, columns, stream, now)
     else:
         _plain_table(rows, columns, stream, now)
 
 
-def _cell(value: object, now: datetime, *, terminal: bool) -> str:
+def _cell(value: object, column: Column, now: datetime, *, terminal: bool) -> str:
     """Return `value` as people read it, without a character that a terminal could obey."""
     if value is None:
         return ""
@@ -215,6 +231,9 @@ def _cell(value: object, now: datetime, *, terminal: bool) -> str:
         return when(value, now, terminal=terminal)
     if isinstance(value, timedelta):
         return duration(value.total_seconds())
+    for unit, spell in _UNITS.items():
+        if column.name.endswith(unit) and isinstance(value, int | float | Decimal):
+            return spell(float(value))
     plain = _plain(value)
     return visible(plain) if isinstance(plain, str) else json_line(plain)
 
@@ -222,7 +241,7 @@ def _cell(value: object, now: datetime, *, terminal: bool) -> str:
 def _plain_table(rows: list[Row], columns: Sequence[Column], stream: TextIO, now: datetime) -> None:
     """Write aligned text in full width: in a pipe nothing may be cut that `grep` could look for."""
     lines = [[column.heading for column in columns]]
-    lines += [[_cell(row.get(column.name), now, terminal=False) for column in columns] for row in rows]
+    lines += [[_cell(row.get(column.name), column, now, terminal=False) for column in columns] for row in rows]
     widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
         padded = []
@@ -233,11 +252,10 @@ def _plain_table(rows: list[Row], columns: Sequence[Column], stream: TextIO, now
 
 
 def _terminal_table(rows: list[Row], columns: Sequence[Column], stream: TextIO, now: datetime) -> None:
-    # rich itself asks the terminal of stdin for its width, which need not be where this goes.
-    console = Console(file=stream, force_terminal=True, width=_width(stream), highlight=False)
+    printer = console(stream)
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     cells_of = {column: [_styled(row.get(column.name), column, now) for row in rows] for column in columns}
-    _leave_out(cells_of, console.width)
+    _leave_out(cells_of, printer.width)
     for column, cells in cells_of.items():
         table.add_column(
             Text(column.heading),
@@ -247,7 +265,7 @@ def _terminal_table(rows: list[Row], columns: Sequence[Column], stream: TextIO, 
         )
     for line in zip(*cells_of.values(), strict=True):
         table.add_row(*line)
-    console.print(table)
+    printer.print(table)
 
 
 def _leave_out(cells_of: dict[Column, list[Text]], width: int) -> None:
@@ -264,15 +282,18 @@ def _leave_out(cells_of: dict[Column, list[Text]], width: int) -> None:
 
 def _styled(value: object, column: Column, now: datetime) -> Text:
     """Return the cell as `Text`, in which brackets of a panel's texts are no markup."""
-    text = _cell(value, now, terminal=True)
+    text = _cell(value, column, now, terminal=True)
     style = STATE_STYLES.get(text, "") if column.state else ""
     if not column.fold:
         return Text(text, style, no_wrap=True, overflow="ellipsis")
     return Text(text if len(text) <= _MAX_CELL else f"{text[:_MAX_CELL]}…", style, overflow="fold")
 
 
-def _width(stream: TextIO) -> int:
+def console(stream: TextIO) -> Console:
+    """Return what prints on the terminal that `stream` is, as wide as that is and without color where unwanted."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
+        width = os.get_terminal_size(stream.fileno()).columns or 80
     except OSError:
-        return 80
+        width = 80
+    # rich itself asks the terminal of stdin for its width, which need not be where this goes.
+    return Console(file=stream, force_terminal=True, width=width, highlight=False)

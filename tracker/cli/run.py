@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import click
 
 from tracker import logs
 from tracker.cli.options import config_option
+from tracker.daemon.chores import Chore
+from tracker.daemon.notify import Notifier
+from tracker.daemon.pages import serving
+from tracker.daemon.pruning import STEP_SECONDS, Pruner
 from tracker.daemon.service import Daemon, patiently
-from tracker.errors import EXIT_OK, ConfigurationFault, Stopped, TrackerError
+from tracker.errors import EXIT_OK, Stopped, TrackerError
 from tracker.settings import Settings, load
 from tracker.store.database import Database, opened
 
@@ -22,18 +27,17 @@ from tracker.store.database import Database, opened
 def run(config: Path | None, *, no_upgrade: bool) -> int:
     """Follow every open order of every configured panel until SIGTERM or Ctrl-C.
 
-    Logs go to stderr: for people on a terminal, JSON lines otherwise.
+    A panel that another `tracker run` polls already is stood by for, and taken over when that one ends or dies.
+    SIGHUP reads the configuration again. Logs go to stderr: for people on a terminal, JSON lines otherwise.
     """
     settings = load(config, os.environ)
     logs.configure(sys.stderr, secrets=settings.secrets)
     threading.excepthook = _log_crash
-    log = logs.get()
-    for warning in settings.warnings:
-        log.warning("configuration.warning", warning=warning)
+    _warn(settings)
     try:
-        _run(settings, upgrade=not no_upgrade)
+        _run(settings, _reloader(config, settings), upgrade=not no_upgrade)
     except TrackerError as error:
-        log.critical("daemon.failed", error=str(error), exit_code=error.exit_code)
+        logs.get().critical("daemon.failed", error=str(error), exit_code=error.exit_code)
         return error.exit_code
     return EXIT_OK
 
@@ -43,15 +47,56 @@ def _log_crash(crash: threading.ExceptHookArgs) -> None:
     logs.get().error("thread.crashed", thread=name, exc_info=crash.exc_value)
 
 
-def _run(settings: Settings, *, upgrade: bool) -> None:
-    panels = [panel for panel in settings.panels if not panel.paused]
-    if not panels:
-        raise ConfigurationFault(f"{settings.source}: every panel is paused, there is nothing to poll.")
+def _warn(settings: Settings) -> None:
+    log = logs.get()
+    for warning in settings.warnings:
+        log.warning("configuration.warning", warning=warning)
+    if all(panel.paused for panel in settings.panels):
+        log.warning("configuration.warning", warning="every panel is paused: nothing is polled")
+
+
+def _reloader(config: Path | None, first: Settings) -> Callable[[], Settings]:
+    """Return what reads the configuration again; old keys stay hidden, for their requests may be under way."""
+    secrets = set(first.secrets)
+
+    def load_again() -> Settings:
+        settings = load(config, os.environ)
+        secrets.update(settings.secrets)
+        logs.configure(sys.stderr, secrets=secrets)
+        _warn(settings)
+        if settings.database_url != first.database_url:
+            remedy = (
+                "the database cannot be changed while running: the old one is kept; restart to use the new one"
+            )
+            logs.get().error("configuration.database_kept", remedy=remedy)
+        if settings.listen != first.listen:
+            remedy = (
+                "where it listens cannot change while running: the old address is kept; restart to use the new one"
+            )
+            logs.get().error("configuration.listen_kept", remedy=remedy)
+        return settings
+
+    return load_again
+
+
+def _run(settings: Settings, reload: Callable[[], Settings], *, upgrade: bool) -> None:
+    notifier = Notifier(os.environ)
     with opened(settings.database_url, create=upgrade) as database:
-        daemon = Daemon(database, panels, settings.every)
+        pruner = Pruner(database, settings.keep)
+
+        def load_again() -> Settings:
+            found = reload()
+            pruner.keep = found.keep
+            return found
+
+        chore = Chore("retention", STEP_SECONDS, pruner.step)
+        daemon = Daemon(
+            database, settings.panels, settings.every, load=load_again, notifier=notifier, chores=[chore]
+        )
         daemon.heed_signals()
-        with suppress(Stopped):  # by a signal, while waiting for the database
-            patiently(lambda: _fit(database, upgrade=upgrade), daemon.stopping)
+        # Stopped by a signal, while waiting for the database.
+        with suppress(Stopped), serving(settings.listen, database, daemon.status):
+            patiently(lambda: _fit(database, upgrade=upgrade), daemon.stopping, notifier.waiting)
             daemon.run()
 
 

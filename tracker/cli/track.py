@@ -1,20 +1,33 @@
-"""`tracker track`: start following orders, or a refill."""
+"""`tracker track` and `tracker untrack`: start following orders, or a refill, and stop it."""
 
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracker.cli.options import config_option, open_database, require_panel, settings
+from tracker.cli.completion import complete_panels
+from tracker.cli.given import given, id_of, ref_of, text_of, time_of
+from tracker.cli.options import config_option, database, find_order, open_database, require_panel, settings
 from tracker.errors import UsageFault
-from tracker.store.tracking import NewOrder
+
+if TYPE_CHECKING:
+    from tracker.store.tracking import Untracked
+
+SAID: Final = {
+    "new": "followed from now on",
+    "again": "was closed, followed again from now on",
+    "before": "was tracked before",
+}
 
 
 @click.command()
 @click.argument("order_ids", metavar="ORDER...", nargs=-1, required=True)
-@click.option("--panel", required=True, help="The panel that gave the ids.")
+@click.option("--panel", required=True, shell_complete=complete_panels, help="The panel that gave the ids.")
 @click.option("--service", help="Its service: spend and tempo are told by service.")
-@click.option("--quantity", type=click.IntRange(min=1), help="How many were ordered.")
+@click.option("--quantity", type=click.IntRange(min=1), help="How many were ordered; of a drip-feed in each run.")
+@click.option("--runs", type=click.IntRange(min=1), help="Runs of a drip-feed.")
+@click.option("--interval", type=click.IntRange(min=1), help="Minutes between two runs.")
 @click.option("--link", help="What it was ordered for.")
 @click.option("--ref", help="Your own name for it.")
 @click.option("--ordered-at", help="When it was ordered (ISO 8601; UTC where no offset is given).")
@@ -24,46 +37,68 @@ def track(
     order_ids: tuple[str, ...],
     *,
     panel: str,
-    service: str | None,
-    quantity: int | None,
-    link: str | None,
-    ref: str | None,
     ordered_at: str | None,
     refill: str | None,
     config: Path | None,
+    service: str | None,
+    link: str | None,
+    ref: str | None,
+    **numbers: int | None,
 ) -> None:
-    """Start following orders of a panel.
+    """Start following orders of a panel; one that was closed is followed again.
 
     Any other program can do the same in SQL: INSERT INTO orders (panel, order_id) VALUES ('PANEL', 'ORDER')
     """
-    ids = [_an_id(one) for one in order_ids]
-    if refill is not None and len(ids) != 1:
+    from tracker.store.tracking import NewOrder  # noqa: PLC0415  # see `tracker.cli.options`
+
+    for one in (*order_ids, refill):
+        given(id_of, one)
+    if refill is not None and len(order_ids) != 1:
         raise UsageFault("--refill belongs to one order: name exactly one.")
+    known: dict[str, Any] = {
+        "service_id": given(partial(id_of, of="a service"), service or None, "--service "),
+        "link": given(text_of, link or None, "--link "),
+        "ref": given(ref_of, ref or None, "--ref "),
+        "ordered_at": given(time_of, ordered_at, "--ordered-at "),
+        **numbers,
+    }
     found = settings(config, need_panels=False)
     if found.panels:
         require_panel(found, panel)
-    database = open_database(found.database_url, create=True)
-    database.upgrade()
-    moment = None if ordered_at is None else _moment(ordered_at)
-    added = database.track(panel, [NewOrder(one, service, link, quantity, ref, moment) for one in ids])
-    for one in ids:
-        click.echo(f"{panel}/{one}: " + ("followed from now on" if one in added else "was tracked before"))
+    opened = open_database(found.database_url, create=True)
+    opened.upgrade()
+    for _, order_id, how in opened.track(panel, [NewOrder(order_id=one, **known) for one in order_ids]):
+        click.echo(f"{panel}/{order_id}: {SAID[how]}")
     if refill is not None:
-        new = database.track_refill(panel, ids[0], _an_id(refill))
-        click.echo(
-            f"{panel}/{ids[0]} refill {refill}: " + ("followed from now on" if new else "was tracked before")
-        )
+        is_new = opened.track_refill(panel, order_ids[0], refill)
+        click.echo(f"{panel}/{order_ids[0]} refill {refill}: {SAID['new' if is_new else 'before']}")
 
 
-def _an_id(text: str) -> str:
-    if not text or "," in text or any(not one.isprintable() or one.isspace() for one in text):
-        raise UsageFault(f"{text!r} cannot be the id of an order: no comma, no space.")
-    return text
+@click.command()
+@click.argument("names", metavar="ORDER...", nargs=-1, required=True)
+@click.option("--panel", shell_complete=complete_panels, help="The panel; PANEL/ORDER says the same.")
+@config_option
+def untrack(names: tuple[str, ...], *, panel: str | None, config: Path | None) -> None:
+    """Stop following orders, and their refills; what was recorded stays.
+
+    Nothing is sent to the panel: there the order goes on. `tracker track` follows it again.
+    """
+    opened = database(config)
+    rows = [find_order(opened, name, panel) for name in names]
+    for row in rows:
+        done = opened.untrack(row["panel"], row["order_id"])
+        click.echo(f"{row['panel']}/{row['order_id']}: {_untracked(done, row['state'])}")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageFault(f"--ordered-at {text!r} is no time like 2026-11-23T10:15:00Z.") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _untracked(done: "Untracked", state: str) -> str:
+    said = f"not followed from now on (last seen {state})" if done.was_followed else "was not followed any more"
+    if done.refills:
+        said += f", nor {_counted(done.refills, 'refill')} of it"
+    if done.children:
+        be = "is" if done.children == 1 else "are"
+        said += f"; {_counted(done.children, 'order')} that it placed still {be}"
+    return said
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

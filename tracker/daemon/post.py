@@ -12,10 +12,10 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from tracker import pace
-from tracker.errors import KeyRefused, LeaseHeld, Stopped
+from tracker.errors import KeyRefused, Stopped
 from tracker.model import KINDS, Kind, Learned
 from tracker.pace import Pacing
-from tracker.panel import Abilities, Account, Budget, PanelClient, make_http_client
+from tracker.panel import Abilities, Account, Budget, Observer, PanelClient, make_http_client
 from tracker.rounds.balance import balance
 from tracker.rounds.catalog import catalog
 from tracker.rounds.desk import Desk, Report
@@ -23,7 +23,7 @@ from tracker.rounds.refills import refills
 from tracker.rounds.statuses import statuses, statuses_of
 from tracker.settings import Every, PanelSettings
 from tracker.store.database import Database
-from tracker.store.leases import Held, Lease
+from tracker.store.leases import Lease
 
 LEASE_SECONDS: Final = 20.0
 """How long a lease outlives its last renewal: what a crash costs before somebody may take over."""
@@ -49,14 +49,23 @@ log: FilteringBoundLogger = structlog.get_logger()
 
 
 @contextmanager
-def connections(stop: threading.Event) -> Iterator[Connect]:
-    """Give what makes the clients of panels, while a block runs; they share one HTTP client, for TLS is dear."""
+def connections(stop: threading.Event, observe: Observer | None = None) -> Iterator[Connect]:
+    """Give what makes the clients of panels, while a block runs; they share one HTTP client, for TLS is dear.
+
+    `observe` is called after each request.
+    """
     with make_http_client(stop) as http:
 
         def connect(panel: PanelSettings, budget: Budget, abilities: Abilities) -> PanelClient:
             account = Account(panel.name, panel.url, panel.key.reveal())
             return PanelClient(
-                account, http=http, budget=budget, abilities=abilities, in_flight=panel.in_flight, stop=stop
+                account,
+                http=http,
+                budget=budget,
+                abilities=abilities,
+                in_flight=panel.in_flight,
+                stop=stop,
+                observe=observe,
             )
 
         yield connect
@@ -65,27 +74,6 @@ def connections(stop: threading.Event) -> Iterator[Connect]:
 def utc_now() -> datetime:
     """Return the wall clock's now; the one place that reads it for rounds."""
     return datetime.now(UTC)
-
-
-def take(database: Database, panel: str, holder: str, stop: threading.Event, seconds: float) -> Lease:
-    """Take the lease of `panel`. Raises `LeaseHeld` as soon as its holder is seen alive, `Stopped` on `stop`.
-
-    A holder that was killed never renews, so its lease is waited for; one that renews is polling.
-    """
-    got = database.acquire(panel, holder, seconds)
-    seen = got.expires_at if isinstance(got, Held) else None
-    if isinstance(got, Held):
-        log.info("lease.waiting", panel=panel, holder=got.holder, until=got.expires_at)
-    while isinstance(got, Held):
-        if got.expires_at != seen:
-            raise LeaseHeld(
-                f"Panel {panel} is polled by {got.holder} already. Stop that one first, or leave it to work: "
-                "`tracker poll` beside it makes orders due for it."
-            )
-        if stop.wait(0.2):
-            raise Stopped(f"Panel {panel}: stopped while waiting for the lease of {got.holder}.")
-        got = database.acquire(panel, holder, seconds)
-    return got
 
 
 def _remembered(learned: Learned) -> Abilities:
@@ -132,6 +120,10 @@ class Post:
     def seconds(self, kind: Kind) -> float:
         """Return the interval of `kind`."""
         return float(getattr(self._every, kind))
+
+    def open_orders(self) -> int:
+        """Count the orders that are followed."""
+        return self._memory.orders.count()
 
     def tick(self, kind: Kind, *, force: bool = False) -> Report | None:
         """Run one round of `kind` unless the panel is left in peace (then None).
@@ -201,7 +193,7 @@ class Post:
                 "panel.key_refused",
                 panel=self.name,
                 retry_seconds=KEY_REFUSED_SECONDS,
-                remedy="put the right key into its key file and restart",
+                remedy="put the right key into its key file and reload (SIGHUP), or restart",
             )
         elif fault is None or isinstance(fault, Stopped):
             self._peace[kind] = _Peace()

@@ -1,4 +1,4 @@
-"""The daemon: takes the leases, ticks until told to stop, and says why it ended."""
+"""The daemon: follows the configured panels until told to stop, and says how it is and why it ended."""
 
 import os
 import secrets
@@ -7,34 +7,42 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from tracker.daemon.post import LEASE_SECONDS, RENEWALS, Connect, Post, connections, take
+from tracker.daemon.chores import Chore, Chores
+from tracker.daemon.keeper import Keeper
+from tracker.daemon.lookout import Lookout
+from tracker.daemon.notify import Notifier
+from tracker.daemon.post import LEASE_SECONDS
+from tracker.daemon.seat import House
+from tracker.daemon.status import DaemonStatus
 from tracker.daemon.ticker import Ticker
-from tracker.errors import DatabaseUnreachable, LeaseLost, LocalFault, Stopped, TrackerError
-from tracker.model import KINDS, Kind
+from tracker.daemon.trouble import COMPLAIN_SECONDS, Trouble
+from tracker.errors import ConfigurationFault, DatabaseUnreachable, Stopped
 from tracker.pace import Pacing
-from tracker.settings import Every, PanelSettings
+from tracker.settings import Every, PanelSettings, Settings
 from tracker.store.database import Database
-from tracker.store.leases import Lease
 
 SUPERVISE_SECONDS: Final = 1.0
-"""How often the main thread looks after leases and late jobs."""
+"""How often the main thread looks after late jobs, the watchdog and a wish to reload."""
 
 STOP_SECONDS: Final = 4.5
 """From a signal to the end, whatever hangs (a locked database, usually): a kill is always safe."""
 
-COMPLAIN_SECONDS: Final = 60.0
-"""Between two lines about a database that stays away."""
+LOOKOUT_SECONDS: Final = 10.0
+"""Between two looks at intents without an outcome; their deadline is at least a minute after the request's."""
+
+COUNT_SECONDS: Final = 15.0
+"""Between two counts of what `status` tells of the database."""
 
 T = TypeVar("T")
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+ENDS: Final = (signal.SIGTERM, signal.SIGINT)
+STDERR: Final = 2
+SIGNALS: Final = (*ENDS, signal.SIGHUP)
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -44,25 +52,28 @@ def holder_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
 
 
-def patiently(work: Callable[[], T], stop: threading.Event) -> T:
+def patiently(
+    work: Callable[[], T], stop: threading.Event, waiting: Callable[[str], None] = lambda _text: None
+) -> T:
     """Return what `work()` returns, tried again every second while the database is unreachable.
 
-    Raises `Stopped` on `stop`, and whatever else `work` raises.
+    `waiting` is told why before each second. Raises `Stopped` on `stop`, and whatever else `work` raises.
     """
     while True:
         try:
             return work()
         except DatabaseUnreachable as error:
             log.warning("database.unreachable", error=str(error), remedy="tried again every second")
+            waiting(f"waits for the database: {error}")
             if stop.wait(1.0):
                 raise Stopped("Stopped while waiting for the database.") from error
 
 
 class Daemon:
-    """Polls `panels` into `database`.
+    """Polls into `database` those of `panels` whose leases it gets, and stands by for the others.
 
     `run` blocks until `stopping` is set and raises the `TrackerError` that ended it, if one did. `started` is set
-    once everything ticks.
+    once each panel is polled or stood by for. `status` and `reload` are for any thread.
     """
 
     def __init__(
@@ -72,143 +83,153 @@ class Daemon:
         every: Every,
         pacing: Pacing | None = None,
         lease_seconds: float = LEASE_SECONDS,
+        *,
+        load: Callable[[], Settings] | None = None,
+        notifier: Notifier | None = None,
+        chores: Sequence[Chore] = (),
     ) -> None:
-        self._database = database
-        self._panels = sorted(panels, key=lambda panel: panel.name)
-        self._every = every
-        self._pacing = pacing
-        self._lease_seconds = lease_seconds
         self.stopping = threading.Event()
-        self._fatal: TrackerError | None = None
-        self._reachable = True
-        self._complained_at = 0.0
         self.started = threading.Event()
-        self.posts: list[Post] = []
-        self._leases: list[Lease] = []
+        self.holder = holder_name()
+        self._database = database
+        self._load = load
+        self._notifier = notifier or Notifier()
+        self._trouble = Trouble(self.stopping.set)
+        self._ticker = Ticker()
+        house = House(database, self._ticker, self._trouble, pacing, lease_seconds)
+        self._keeper = Keeper(house, self.holder, self.stopping)
+        self._keeper.want(panels, every)
+        own = [
+            Chore("lookout", LOOKOUT_SECONDS, Lookout(database).look),
+            Chore("figures", COUNT_SECONDS, self._count),
+        ]
+        self._chores = Chores([*own, *chores], self._trouble, self.stopping)
+        self._reload_wanted = threading.Event()
+        self._reloading = False
+        self._fed_at = self._complained_at = 0.0
 
     def run(self) -> None:
-        """Poll until stopped. Raises `LeaseHeld` before anything was asked, `LocalFault` or `LeaseLost` later.
+        """Poll until stopped. Raises `LocalFault` for what a restart cannot mend.
 
-        When stopped, requests under way are let go, and what was answered is written.
+        When stopped, requests under way are let go, what was answered is written, and the leases are given back.
         """
-        ticker = Ticker()
-        with connections(self.stopping) as connect:
-            try:
-                self._take_posts(connect)
-                for post in self.posts:
-                    for kind in KINDS:
-                        ticker.add(post.name, kind, post.seconds(kind), self._work(post, kind))
-                ticker.start()
-                self.started.set()
-                self._supervise(ticker)
-            except Stopped:  # while waiting for a lease
-                pass
-            finally:
-                self.stopping.set()
-                ticker.stop()
-                self._leave()
-        if self._fatal is not None:
-            raise self._fatal
+        keeper = threading.Thread(target=self._keeper.run, name="leases")
+        chores = threading.Thread(target=self._chores.run, name="chores", daemon=True)
+        self._ticker.start()
+        for thread in (keeper, chores):
+            thread.start()
+        try:
+            self._supervise()
+        finally:
+            self.stopping.set()
+            self._notifier.stopping()
+            self._keeper.interrupt()
+            keeper.join()
+            self._keeper.interrupt()  # what it still began
+            self._ticker.stop()
+            self._keeper.leave()
+            chores.join()
+        log.info("daemon.stopped", panels=[one.name for one in self._keeper.panels()])
+        if self._trouble.fatal is not None:
+            raise self._trouble.fatal
 
-    def _take_posts(self, connect: Connect) -> None:
-        holder = holder_name()
-        # In one order everywhere: two daemons that start together must not wait for each other's leases.
-        for one in self._panels:
-            take_one = partial(take, self._database, one.name, holder, self.stopping, self._lease_seconds)
-            self._leases.append(patiently(take_one, self.stopping))
-        for panel, lease in zip(self._panels, self._leases, strict=True):
-            post = partial(
-                Post,
-                panel,
-                self._every,
-                self._database,
-                lease,
-                connect=connect,
-                stop=self.stopping,
-                pacing=self._pacing,
-            )
-            self.posts.append(patiently(post, self.stopping))
-        self._renew()  # waiting for one panel's lease may have taken most of another's
-        log.info("daemon.started", panels=[panel.name for panel in self._panels], holder=holder)
+    def status(self) -> DaemonStatus:
+        """Return how it is, at once and without asking the database."""
+        stuck = (*self._keeper.stuck(), *self._chores.stuck())
+        return DaemonStatus(
+            self.holder, self.started.is_set(), self._trouble.reachable, stuck, self._keeper.panels()
+        )
+
+    def reload(self) -> None:
+        """Read the configuration again soon, as after SIGHUP."""
+        self._reload_wanted.set()
 
     def heed_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT; end without ceremony on a second one, or where stopping takes too long.
+        """Reload on SIGHUP, stop on SIGTERM and SIGINT; end without ceremony on a second one, or after 4.5 s.
 
+        Where the terminal that it was started on is gone, SIGHUP means just that, and stops it as well.
         A thread waits for them, because a handler would have to wait for the main thread, and that one perhaps for
         a locked database. Call it in the main thread, before others are started.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        threading.Thread(target=self._await_signals, name="signals", daemon=True).start()
+        on_terminal = os.isatty(STDERR)
+        threading.Thread(target=self._await_signals, args=(on_terminal,), name="signals", daemon=True).start()
 
-    def _await_signals(self) -> None:
-        number = signal.sigwait(SIGNALS)
+    def _await_signals(self, on_terminal: bool) -> None:  # noqa: FBT001  # a thread's arguments
+        while (number := signal.sigwait(SIGNALS)) == signal.SIGHUP and not (on_terminal and not os.isatty(STDERR)):
+            self.reload()
         log.info("daemon.stopping", signal=signal.Signals(number).name)
         self.stopping.set()
-        if signal.sigtimedwait(SIGNALS, STOP_SECONDS) is None:
+        if signal.sigtimedwait(ENDS, STOP_SECONDS) is None:
             log.error("daemon.killed", remedy="something did not end in time; nothing that was written is lost")
         os._exit(128 + number)
 
-    def _work(self, post: Post, kind: Kind) -> Callable[[], None]:
-        """Make what the ticker calls: it raises nothing, and ends the process for what a restart cannot mend."""
+    # The main thread
 
-        def work() -> None:
-            if not self._reachable or self.stopping.is_set():
-                return
-            try:
-                post.tick(kind)
-            except DatabaseUnreachable as error:
-                self._pause(error)
-            except (LocalFault, LeaseLost) as error:
-                self._fail(error)
-            except Exception:  # a bug of ours: loud, but the other panels and kinds go on
-                log.exception("tick.crashed", panel=post.name, kind=kind)
-
-        return work
-
-    def _supervise(self, ticker: Ticker) -> None:
-        """Renew leases and re-arm late jobs until stopped. The only clock here is the monotonic one."""
-        between = self._lease_seconds / RENEWALS
-        renewed = time.monotonic()
-        while not self.stopping.wait(min(SUPERVISE_SECONDS, between)):
-            for name in ticker.rearm_late():
+    def _supervise(self) -> None:
+        """Look after everything until stopped. The only clock here is the monotonic one."""
+        turn = min(SUPERVISE_SECONDS, (self._notifier.watchdog_seconds or 60.0) / 4)
+        while not self.stopping.wait(turn if self.started.is_set() and not self._reloading else turn / 20):
+            for name in self._ticker.rearm_late():
                 log.warning("tick.late", job=name, remedy="the wall clock may have stepped; it ticks again now")
-            if self._reachable and time.monotonic() - renewed < between:
-                continue
-            renewed = time.monotonic()
-            self._renew()
+            if self._reload_wanted.is_set() and self.started.is_set():
+                self._reload_wanted.clear()
+                self._reload()
+            if self._keeper.settled.is_set() and (self._reloading or not self.started.is_set()):
+                self._ready()
+            self._feed()
 
-    def _renew(self) -> None:
-        try:
-            for lease in self._leases:
-                if not self._database.renew(lease, self._lease_seconds):
-                    self._fail(
-                        LeaseLost(f"Panel {lease.panel}: another process has taken over the lease. Polling ends.")
-                    )
-        except DatabaseUnreachable as error:
-            self._pause(error)
-        except LocalFault as error:
-            self._fail(error)
+    def _ready(self) -> None:
+        """Say that everything ticks: at the start, and after a reload."""
+        again, self._reloading = self._reloading, False
+        self.started.set()
+        panels = {one.name: one.state for one in self._keeper.panels()}
+        log.info("daemon.reloaded" if again else "daemon.started", panels=panels, holder=self.holder)
+        self._notifier.ready()
+        self._notifier.status(self.status().text)
+
+    def _reload(self) -> None:
+        """Take over a new configuration, whole or not at all."""
+        if self._load is None:
+            return
+        self._notifier.reloading()
+        with self._trouble.survived("reload.crashed"):
+            try:
+                settings = self._load()
+            except ConfigurationFault as error:
+                remedy = "the old one stays in force; mend the file and reload again"
+                log.error("configuration.refused", error=str(error), remedy=remedy)  # noqa: TRY400  # it says all
+            else:
+                self._keeper.want(settings.panels, settings.every)
+                self._reloading = True
+                return
+        self._notifier.ready()  # with the old one
+
+    def _feed(self) -> None:
+        """Tell systemd how it is, at half the watchdog's time; nothing while something does not move."""
+        if (
+            time.monotonic() - self._fed_at
+            < min(self._notifier.watchdog_seconds or COUNT_SECONDS, COUNT_SECONDS) / 2
+        ):
+            return
+        status = self.status()
+        if status.stuck:
+            if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
+                self._complained_at = time.monotonic()
+                log.error("daemon.stuck", stuck=status.stuck, remedy="its watchdog, if it has one, restarts it")
+            self._notifier.status(status.text)
+            return
+        self._fed_at = time.monotonic()
+        if self.started.is_set():
+            self._notifier.alive()
+            self._notifier.status(status.text)
         else:
-            if not self._reachable:
-                log.warning("database.back")
-            self._reachable = True
+            self._notifier.waiting(status.text)
 
-    def _pause(self, error: DatabaseUnreachable) -> None:
-        """Pause polling until a renewal succeeds."""
-        if self._reachable or time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
-            self._complained_at = time.monotonic()
-            log.error("database.unreachable", error=str(error), remedy="polling pauses; tried again every second")
-        self._reachable = False
-
-    def _fail(self, error: TrackerError) -> None:
-        """End the process for `error`; the first one counts."""
-        self._fatal = self._fatal or error
-        self.stopping.set()
-
-    def _leave(self) -> None:
-        for post in self.posts:
-            post.client.close()
-        for lease in self._leases:
-            with suppress(TrackerError):  # it expires by itself
-                self._database.release(lease)
-        log.info("daemon.stopped", panels=[post.name for post in self.posts])
+    def _count(self) -> None:
+        """Count what `status` tells of the database; in the thread of the chores."""
+        for seat in self._keeper.seats():
+            newest = self._database.history.balances(seat.name, limit=1)
+            balance, currency = (newest[0]["balance"], newest[0]["currency"]) if newest else (None, None)
+            if (shift := seat.shift) is not None:
+                seat.record.count(shift.post.open_orders(), balance, currency)

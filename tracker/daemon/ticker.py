@@ -2,13 +2,15 @@
 
 It is told to tick and nothing else; all state is in our tables. A job that waited is still run
 (`misfire_grace_time=None`), once (`coalesce`), never twice at a time (`max_instances=1`). Each panel has a worker
-thread of its own, so that a stuck panel cannot starve a healthy one.
+thread of its own, so that a stuck panel cannot starve a healthy one; panels come and go while it ticks.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,7 +21,8 @@ from apscheduler.events import (
     EVENT_JOB_MAX_INSTANCES,
     JobEvent,
 )
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -43,14 +46,25 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
         return now if previous is None else now + self._interval
 
 
+class _OneThread(BasePoolExecutor):  # type: ignore[misc]  # as above
+    """The thread of one panel."""
+
+    def __init__(self, panel: str) -> None:
+        self.pool = ThreadPoolExecutor(1, f"ticks-{panel}")
+        super().__init__(self.pool)
+
+
 @dataclass(slots=True)
 class _Job:
     panel: str
     name: str
     seconds: float
     work: Callable[[], None]
+    armed_at: float = field(default_factory=time.monotonic)
+    """When it last ended, or was armed anew."""
     ended_at: float = field(default_factory=time.monotonic)
-    running: bool = False
+    began_at: float | None = None
+    """Since when it runs; None while it does not."""
     skipped: bool = False
     """Whether its next tick came while it was still running."""
 
@@ -65,7 +79,7 @@ class Ticker:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         self._jobs: dict[str, _Job] = {}
-        self._arming = threading.Lock()
+        self._threads: dict[str, _OneThread] = {}
         self._stopped = False
         self._scheduler.add_listener(self._after, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._scheduler.add_listener(self._skip, EVENT_JOB_MAX_INSTANCES)
@@ -74,15 +88,33 @@ class Ticker:
 
     def add(self, panel: str, kind: str, seconds: float, work: Callable[[], None]) -> None:
         """Call `work` at once and then every `seconds`, never twice at a time. `work` raises nothing."""
-        if panel not in {job.panel for job in self._jobs.values()}:
-            self._scheduler.add_executor(ThreadPoolExecutor(1), panel)
+        if panel not in self._threads:
+            self._threads[panel] = _OneThread(panel)
+            self._scheduler.add_executor(self._threads[panel], panel)
         job = _Job(panel, f"{panel}/{kind}", seconds, work)
         self._jobs[job.name] = job
         self._scheduler.add_job(self._tick, Every(seconds), [job], id=job.name, executor=panel)
 
+    def remove(self, panel: str) -> threading.Event:
+        """Call nothing of `panel` any more; return what is set as soon as the work under way has ended."""
+        for job in self._of(panel):
+            del self._jobs[job.name]
+            self._scheduler.remove_job(job.name)
+        self._scheduler.remove_executor(panel, shutdown=False)
+        gone = threading.Event()
+        pool = self._threads.pop(panel).pool
+        pool.submit(gone.set)  # one thread does all in turn, so this is the last
+        pool.shutdown(wait=False)
+        return gone
+
     def start(self) -> None:
         """Begin to tick."""
         self._scheduler.start()
+
+    def arm(self, panel: str, kind: str) -> None:
+        """Call one piece of work now, and not only when it is next due."""
+        if job := self._jobs.get(f"{panel}/{kind}"):
+            self._arm(job)
 
     def rearm_late(self) -> list[str]:
         """Arm anew the jobs that should have ticked by the monotonic clock; return their names.
@@ -90,44 +122,57 @@ class Ticker:
         The wall clock that APScheduler goes by may have stepped back: without this, nothing runs until it has
         caught up with itself. A job that waits for its panel's thread is not late: it has ticked.
         """
-        now, busy = time.monotonic(), {job.panel for job in self._jobs.values() if job.running}
-        late = [
-            job
-            for job in self._jobs.values()
-            if job.panel not in busy and now - job.ended_at > LATE * job.seconds + LATE
-        ]
+        now, jobs = time.monotonic(), self._of()
+        busy = {job.panel for job in jobs if job.began_at is not None}
+        late = [job for job in jobs if job.panel not in busy and now - job.armed_at > _allowed(job)]
         for job in late:
-            job.ended_at = now
+            job.armed_at = now
             self._arm(job)
         return [job.name for job in late]
 
+    def unmoved(self, panel: str) -> float:
+        """Return for how many seconds nothing of `panel` has begun or ended that should have."""
+        now, jobs = time.monotonic(), self._of(panel)
+        running = [now - job.began_at for job in jobs if job.began_at is not None]
+        return max(running or [now - job.ended_at - _allowed(job) for job in jobs], default=0.0)
+
     def stop(self) -> None:
         """Wait for the ticks under way and end."""
-        with self._arming:
-            self._stopped = True
+        self._stopped = True
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+            # Asked to wait itself, it would hold a lock that work at its end needs.
+            self._scheduler.shutdown(wait=False)
+        for thread in self._threads.values():
+            thread.pool.shutdown()
+
+    def _of(self, panel: str | None = None) -> list[_Job]:
+        return [job for job in list(self._jobs.values()) if panel in {None, job.panel}]
 
     def _tick(self, job: _Job) -> None:
-        job.running = True
+        job.began_at = time.monotonic()
         try:
             job.work()
         finally:
-            job.running = False
-            job.ended_at = time.monotonic()
+            job.began_at = None
+            job.armed_at = job.ended_at = time.monotonic()
 
     def _skip(self, event: JobEvent) -> None:
-        job = self._jobs[event.job_id]
-        job.skipped = job.running
+        if job := self._jobs.get(event.job_id):
+            job.skipped = job.began_at is not None
 
     def _after(self, event: JobEvent) -> None:
         """Tick again at once where a tick was skipped: a slow panel must not be asked half as often as it can."""
-        job = self._jobs[event.job_id]
-        if job.skipped:
+        job = self._jobs.get(event.job_id)
+        if job is not None and job.skipped:
             job.skipped = False
             self._arm(job)
 
     def _arm(self, job: _Job) -> None:
-        with self._arming:
-            if not self._stopped:  # a scheduler that waits for its threads holds the lock that this would take
+        if not self._stopped:
+            with suppress(JobLookupError):  # it was removed meanwhile
                 self._scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
+
+
+def _allowed(job: _Job) -> float:
+    """Return how many seconds after its last end a job may be without being late."""
+    return LATE * job.seconds + LATE

@@ -9,10 +9,10 @@ with make_http_client(stop) as http:
     print(panel.balance(), panel.status("23501"))
 """
 
-from tracker.panel.backend import Dropped, NotSent
+from tracker.panel.backend import Dropped, NotSent, uptime
 from tracker.panel.budget import Budget
 from tracker.panel.bulk import Abilities
-from tracker.panel.client import Outcome, PanelClient, Work
+from tracker.panel.client import Outcome, PanelClient, Work, require_sendable
 from tracker.panel.listing import Services
 from tracker.panel.redact import redact
 from tracker.panel.sender import Account, Observer
@@ -36,4 +36,6 @@ __all__ = [
     "Work",
     "make_http_client",
     "redact",
+    "require_sendable",
+    "uptime",
 ]

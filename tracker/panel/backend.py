@@ -25,6 +25,18 @@ from tracker.errors import BadReply, Interrupted, PanelFault, Stopped, TimedOut,
 SLICE: Final = 0.25
 """Seconds: the longest that a stop goes unnoticed; closing a client does not wake a blocked read."""
 
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def uptime() -> float:
+    """Return the seconds by which all deadlines here are measured; only differences mean anything.
+
+    The time in which the machine was suspended counts: a laptop that slept between the journal's commit and the
+    request must not send what the journal has given up by then.
+    """
+    return time.clock_gettime(_CLOCK)
+
+
 Address: TypeAlias = tuple[int, int, int, str, tuple[object, ...]]
 Resolve: TypeAlias = Callable[[str, int], list[Address]]
 
@@ -45,7 +57,7 @@ class Call:
 
     host: str
     deadline: float
-    """By `time.monotonic`."""
+    """By `uptime`."""
     room: int
     """Bytes that may still come in, headers included."""
     stop: threading.Event
@@ -62,7 +74,7 @@ class Call:
             if self.sent:
                 raise Stopped(f"stopped while {self.host} was answering")
             raise NotSent(f"stopped before {self.host} was asked")
-        left = self.deadline - time.monotonic()
+        left = self.deadline - uptime()
         if left > 0:
             return left
         if self.sent:
@@ -159,8 +171,8 @@ def _connect(address: Address, seconds: float, call: Call) -> socket.socket:
 
 def _outcome(sock: socket.socket, seconds: float, call: Call) -> int:
     """Wait for a connect that is under way; return its error number, 0 when it succeeded."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
+    until = uptime() + seconds
+    while (left := until - uptime()) > 0:
         if _ready(sock, select.POLLOUT, min(SLICE, call.left(), left)):
             return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     call.left()

@@ -1,9 +1,10 @@
 """How often a panel may be asked: evenly spaced slots, shared by everything that asks it."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
+
+from tracker.panel.backend import uptime
 
 SLACK: Final = 1.01
 """Slots are this much wider than the allowance: a request held up on its way must not make a minute too full."""
@@ -14,10 +15,10 @@ class Budget:
 
     No 60 s hold more than `requests_per_minute` (None lifts the limit). It starts empty, so that a process that is
     restarted again and again asks no more often than one that runs; unused slots are not saved up. `clock` is
-    monotonic, in seconds.
+    in seconds and never set back.
     """
 
-    def __init__(self, requests_per_minute: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, requests_per_minute: float | None, clock: Callable[[], float] = uptime) -> None:
         if requests_per_minute is not None and not requests_per_minute > 0:
             raise ValueError(f"a budget of {requests_per_minute} requests a minute lets nothing through")
         self.per_minute = requests_per_minute
@@ -30,20 +31,27 @@ class Budget:
         self._next = clock() + self._spacing
         self._used = 0
 
-    def acquire(self, stop: threading.Event) -> bool:
-        """Wait for the next slot and return True, or return False as soon as `stop` is set."""
+    def acquire(self, stop: threading.Event, until: float | None = None) -> bool:
+        """Wait for the next slot and return True, or return False as soon as `stop` is set.
+
+        With `until`, a moment of the clock, it is False at once where no slot comes by then; none is used up.
+        """
         if stop.is_set():
             return False
         with self._lock:
             slot = max(self._next, max(self._clock(), self._paused_until) - self._paused)
+            if until is not None and slot + self._paused > until:
+                return False
             self._next = slot + self._spacing
         while True:
             with self._lock:
-                wait = slot + self._paused - self._clock()
+                due = slot + self._paused
+                wait = due - self._clock()
                 if wait <= 0:
                     self._used += 1
                     return True
-            if stop.wait(wait):
+            # A pause that came meanwhile: the slot is lost, as those who wait behind it count on theirs.
+            if (until is not None and due > until) or stop.wait(wait):
                 return False
 
     def pause(self, seconds: float) -> None:
@@ -54,6 +62,11 @@ class Budget:
             if longer > 0:
                 self._paused += longer
                 self._paused_until = until
+
+    def wait(self) -> float:
+        """Return the seconds until whoever waits for a slot may go on; 0 or less where nobody has to."""
+        with self._lock:
+            return max(self._next + self._paused, self._paused_until) - self._clock()
 
     def used(self) -> int:
         """Return how many slots were given so far."""

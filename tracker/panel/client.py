@@ -5,7 +5,8 @@ connection, whatever happens. What a panel understands beyond the documented pag
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -14,12 +15,13 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 import httpx
 
 from tracker.errors import PanelFault, UsageFault
-from tracker.model import Answer, Balance, RefillAnswer
+from tracker.model import Action, Answer, Balance, RefillAnswer
 from tracker.panel import wire
+from tracker.panel.backend import uptime
 from tracker.panel.budget import Budget
 from tracker.panel.bulk import CANCEL, REFILL, REFILL_STATUS, STATUS, Abilities, Bulk
 from tracker.panel.listing import Services, read_services
-from tracker.panel.sender import CATALOG, CHANGE, Account, Observer, Sender
+from tracker.panel.sender import CATALOG, CHANGE, READ, Account, Observer, Sender
 from tracker.panel.wire import Answers, Taken
 from tracker.panel.workers import Workers
 
@@ -27,6 +29,23 @@ QUIET: Final = 0.002
 """Seconds: replies from near by come faster, and writing a few of them together takes a third less CPU."""
 
 Outcome: TypeAlias = Answers[Answer] | PanelFault
+
+_CHANGES: Final[dict[Action, tuple[str, Callable[[object], str]]]] = {
+    "add": ("service", wire.read_add),
+    "refill": ("order", wire.read_refill),
+    "cancel": ("order", wire.read_cancel),
+}
+"""Each changing action: the field that names what it is about, and who reads its reply."""
+
+
+def require_sendable(form: Mapping[str, str]) -> None:
+    """Raise `UsageFault` for a form that would replace the key or the action, or holds half a character."""
+    if clash := {"key", "action"} & form.keys():
+        raise UsageFault(f"an order has no field {', '.join(sorted(clash))}")
+    try:
+        "".join([*form, *form.values()]).encode()
+    except UnicodeEncodeError:
+        raise UsageFault("a field of the order holds half a character, which cannot be sent") from None
 
 
 class Work(Protocol):
@@ -119,31 +138,41 @@ class PanelClient:
         """Fetch the catalog."""
         return self._sender.send("services", {}, "services", read_services, CATALOG)
 
-    def balance(self) -> Balance:
-        """Fetch the balance."""
-        return self._sender.send("balance", {}, "balance", wire.read_balance)
+    def balance(self, until: float | None = None) -> Balance:
+        """Fetch the balance; by `until` (of `uptime`) or not at all, where that is given."""
+        return self._sender.send("balance", {}, "balance", wire.read_balance, replace(READ, until=until))
 
     # Changes
+
+    def require_keyless(self, texts: Iterable[str]) -> None:
+        """Raise `UsageFault` where one of the texts of an order tells the key: they are stored and shown."""
+        if any(map(self._sender.holds_key, texts)):
+            raise UsageFault("a field of the order holds the panel's key, which must not be stored: leave it out")
+
+    def turn(self, until: float | None = None) -> None:
+        """Wait for the panel's next slot, for one `change`. Raises NotSent where none comes by `until`."""
+        self._sender.turn("waiting for its turn", until)
+
+    def change(self, action: Action, form: Mapping[str, str], until: float) -> str:
+        """Send one changing action after its `turn`, and return the panel's answer: an id, or a mere yes.
+
+        Exactly one POST, and nothing of it is written after `until` (by `uptime`). Raises as `add` does.
+        """
+        name, read = _CHANGES[action]
+        what = f"{action} of {name} {form.get(name, '')}"
+        return self._sender.send(action, form, what, read, replace(CHANGE, until=until), in_turn=True)
 
     def add(self, service: str, **fields: str | int | Decimal | None) -> str:
         """Place an order and return its id. The fields depend on the service's type; one that is None is left out.
 
         Raises Refused with the panel's words. After any other fault with `arrived` the order may exist.
         """
-        if clash := {"key", "action"} & fields.keys():
-            raise UsageFault(f"an order has no field {', '.join(sorted(clash))}")
-        told = {"service": service, **{name: f"{value}" for name, value in fields.items() if value is not None}}
-        try:
-            "".join(told.values()).encode()
-        except UnicodeEncodeError:
-            raise UsageFault("a field of the order holds half a character, which cannot be sent") from None
-        return self._sender.send("add", told, f"add of service {service}", wire.read_add, CHANGE)
+        told = {name: f"{value}" for name, value in fields.items() if value is not None}
+        return self._change("add", {"service": service, **told})
 
     def refill(self, order_id: str) -> str:
         """Ask for a refill and return its id, which some panels answer as a mere "1"; raises as `add` does."""
-        return self._sender.send(
-            "refill", {"order": order_id}, f"refill of order {order_id}", wire.read_refill, CHANGE
-        )
+        return self._change("refill", {"order": order_id})
 
     def refills(self, ids: Sequence[str]) -> Answers[Taken]:
         """Ask for refills of many orders; after a fault, the first 100 ids without an answer may be taken."""
@@ -151,13 +180,16 @@ class PanelClient:
 
     def cancel(self, order_id: str) -> str:
         """Ask to cancel an order and return the panel's yes: asked, never done. Raises as `add` does."""
-        return self._sender.send(
-            "cancel", {"order": order_id}, f"cancel of order {order_id}", wire.read_cancel, CHANGE
-        )
+        return self._change("cancel", {"order": order_id})
 
     def cancels(self, ids: Sequence[str]) -> Answers[Taken]:
         """Ask to cancel many orders; after a fault, the first 100 ids without an answer may be taken."""
         return self._bulk.ask(CANCEL, ids)
+
+    def _change(self, action: Action, form: Mapping[str, str]) -> str:
+        require_sendable(form)
+        self.turn()
+        return self.change(action, form, uptime() + CHANGE.seconds)
 
     # Requests in flight
 

@@ -103,7 +103,7 @@ def fault_of(text: str) -> PanelFault:
         case "rate":
             return RateLimited(f'too many requests ("{shown}"): lower requests_per_minute')
         case "unavailable":
-            return Unavailable(f'the panel says that it cannot answer now ("{shown}"): it will be asked again')
+            return Unavailable(f'the panel says that it cannot answer now ("{shown}"): ask again later')
         case "not_understood":
             return NotUnderstood(shown)
         case _:
@@ -185,17 +185,19 @@ def reply_value(
 
     An error that the panel told in JSON counts for more than the status, because many panels answer errors as 4xx.
     Beside a 5xx only words about the key, the rate, the form or an id are believed, and after a `changing` action
-    only the first two: the panel may have acted before it failed.
+    none at all: the panel, or something before it, may have failed after the order was placed.
     `headers` are looked up by lower-case names; `location` is where a redirect would lead.
     """
     content_type = headers.get("content-type", "")
     if 200 <= status < 300:
-        return _plain_value(body, content_type)
+        return _plain_value(body, content_type, changing=changing)
     if status < 400:
         raise ServerFault(
             f"HTTP {status} leads to {redact(location) or 'elsewhere'}: redirects are not "
             "followed, because the key would go along; set `url` to the final address"
         )
+    if changing and status >= 500:
+        raise ServerFault(_page(status, body))
     told = _told(body, content_type)
     sort = meaning(told) if told else None
     hint = retry_after(headers.get("retry-after"))
@@ -207,22 +209,24 @@ def reply_value(
     if told is None:
         raise ServerFault(_page(status, body))
     if status >= 500:
-        believed = {"key", "unavailable"} if changing else {"key", "unavailable", "not_found", "not_understood"}
-        if sort not in believed:
+        if sort not in {"key", "unavailable", "not_found", "not_understood"}:
             raise ServerFault(f"HTTP {status}: {redact(told)}")
     elif status == 401 and sort == "refused":
         raise KeyRefused(f'HTTP 401 ("{redact(told)}"): check the key, and the account at the panel')
     return {"error": told}
 
 
-def _plain_value(body: bytes, content_type: str) -> object:
-    """Decode a reply of HTTP 200, where a few panels tell their errors as plain text."""
+def _plain_value(body: bytes, content_type: str, *, changing: bool) -> object:
+    """Decode a reply of HTTP 200, where a few panels tell their errors as plain text.
+
+    After a `changing` action only what a panel says before it looks at an order is believed.
+    """
     try:
         return decode(body, content_type)
     except BadReply:
         if len(body) < 300 and b"<" not in body and body[:1] not in {b"{", b"["}:
             words = body.decode(errors="replace")
-            if meaning(words) in {"key", "rate", "unavailable"}:
+            if meaning(words) in ({"key", "rate"} if changing else {"key", "rate", "unavailable"}):
                 raise fault_of(words) from None
         raise
 

@@ -14,6 +14,7 @@ from tracker.panel.redact import redact
 
 ID_LIMIT: Final = 100
 """Characters of an id; the longest seen are 26."""
+_LONGEST_ID: Final = 10 ** (ID_LIMIT - 1)
 WORD_LIMIT: Final = 100
 """Characters of a status word; a longer one is a page, and is cut."""
 _FIGURE_LIMIT: Final = 60
@@ -49,7 +50,7 @@ def text(value: object, limit: int = 2000) -> str | None:
 def ident(value: object) -> str | None:
     """Return an id as text; None for what cannot be one (a flag, an empty text, one with a comma or a space)."""
     if type(value) is int:
-        return str(value)
+        return str(value) if -_LONGEST_ID < value < _LONGEST_ID else None
     if isinstance(value, str) and 0 < len(value) <= ID_LIMIT:
         if value.isascii() and value.isalnum():
             return value

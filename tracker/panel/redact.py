@@ -40,6 +40,11 @@ def redact(text: str, secrets: Sequence[str] = (), limit: int = SNIPPET) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def holds(text: str, secrets: Sequence[str]) -> bool:
+    """Tell whether a secret stands in `text`, in any form."""
+    return any(form in text for secret in secrets for form in _forms(secret))
+
+
 def without(body: bytes, secrets: Sequence[str]) -> bytes:
     """Return a reply's body with the secrets blotted out: what is read from it can then be stored and shown."""
     for secret in secrets:

@@ -10,17 +10,18 @@ from urllib.parse import urlencode
 import httpx
 
 from tracker.errors import ConfigurationFault, PanelFault, RateLimited, Refused, Unreachable
-from tracker.panel.backend import Dropped, NotSent
+from tracker.panel.backend import Dropped, NotSent, uptime
 from tracker.panel.budget import Budget
 from tracker.panel.faults import LONGEST_HINT, reply_value
-from tracker.panel.redact import redact, without
+from tracker.panel.redact import holds, redact, without
 from tracker.panel.transport import MIB, Limits
 
 READ: Final = Limits()
 CATALOG: Final = Limits(seconds=90.0, wire=16 * MIB, decoded=32 * MIB)
 """8,000 services with descriptions are 4.5 MB, and were seen to take 45 s."""
-CHANGE: Final = Limits(fresh=True)
-"""For `add`, `refill` and `cancel`: one POST, never a second one."""
+CHANGE: Final = Limits(seconds=60.0, fresh=True)
+"""For `add`, `refill` and `cancel`: one POST, never a second one. A late reply saves a person much work, so it is
+waited for longer than that of a read."""
 
 LIMITED_SECONDS: Final = 30.0
 """The pause after "too many requests" without a hint; doubled each time in a row."""
@@ -65,6 +66,16 @@ class Sender:
         self._lock = threading.Lock()
         self._limited = 0
 
+    def holds_key(self, text: str) -> bool:
+        """Tell whether a text that we are given tells the key."""
+        return holds(text, self._secrets)
+
+    def turn(self, what: str, until: float | None = None) -> None:
+        """Wait for a slot of the budget, not beyond `until`. Raises NotSent where none comes or we are stopped."""
+        if not self._budget.acquire(self._stop, until):
+            why = "stopped" if self._stop.is_set() else "too many requests, or a pause that the panel wants, stood"
+            raise NotSent(f"{self.name}: {what}: {why} before it was sent")
+
     def send(
         self,
         action: str,
@@ -72,22 +83,26 @@ class Sender:
         what: str,
         read: Callable[[object], A],
         limits: Limits = READ,
+        *,
+        in_turn: bool = False,
     ) -> A:
         """Return what `read` makes of the reply; `what` names the asking in the text of a fault.
 
+        `in_turn` says that `turn` was waited for already.
         A read is sent a second time after a dropped connection and after a failed connect, within the time of the
         first. Raises PanelFault; ConfigurationFault and UsageFault never come from here.
         """
         left = limits.seconds
         repeatable = not limits.fresh
         while True:
-            if not self._budget.acquire(self._stop):
-                raise NotSent(f"{self.name}: {what}: stopped before it was sent")
-            started = time.monotonic()
+            if not in_turn:
+                self.turn(what, limits.until)
+            in_turn = False
+            started = uptime()
             try:
                 return self._once(action, fields, what, read, replace(limits, seconds=left))
             except (Dropped, Unreachable):
-                left -= time.monotonic() - started
+                left -= uptime() - started
                 if not repeatable or left <= 0:
                     raise
                 repeatable = False

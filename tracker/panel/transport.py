@@ -7,7 +7,6 @@ comes as one of ours, and leaves the pool of connections intact.
 import logging
 import ssl
 import threading
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import httpcore
 import httpx
 
 from tracker.errors import BadReply, Unreachable
-from tracker.panel.backend import Backend, Call, Calls, Resolve, resolve_name
+from tracker.panel.backend import Backend, Call, Calls, Resolve, resolve_name, uptime
 
 MIB: Final = 1024 * 1024
 USER_AGENT: Final = "order-tracker"
@@ -48,6 +47,8 @@ class Limits:
 
     seconds: float = 30.0
     """Until the last byte, name resolution and connecting included."""
+    until: float | None = None
+    """In place of `seconds`: the moment by `uptime` after which nothing is written or waited for."""
     wire: int = MIB
     """Bytes of the reply as sent, headers included; 100 orders are 10 KiB."""
     decoded: int = 8 * MIB
@@ -57,7 +58,8 @@ class Limits:
 
 
 @cache
-def _public_tls() -> ssl.SSLContext:
+def public_tls() -> ssl.SSLContext:
+    """Return what trusts the public authorities and nobody else, whatever the environment says."""
     return httpx.create_ssl_context(trust_env=False)  # 46 ms, so once per process
 
 
@@ -82,7 +84,7 @@ class PanelTransport(httpx.BaseTransport):
         self._stop = stop
         self._calls = Calls()
         self._backend = Backend(self._calls, resolve)
-        self._tls = tls or _public_tls()
+        self._tls = tls or public_tls()
         self._pool = self._new_pool()
 
     def _new_pool(self) -> httpcore.ConnectionPool:
@@ -94,7 +96,8 @@ class PanelTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. The answer's `extensions["location"]` is where a redirect would lead."""
         limits: Limits = request.extensions.get("limits") or Limits()
-        call = Call(request.url.host, time.monotonic() + limits.seconds, limits.wire, self._stop)
+        deadline = uptime() + limits.seconds if limits.until is None else limits.until
+        call = Call(request.url.host, deadline, limits.wire, self._stop)
         self._calls.current = call
         if not limits.fresh:
             return self._send(self._pool, request, call, limits)

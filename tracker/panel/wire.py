@@ -5,6 +5,7 @@ reads the rest item by item, so that one odd item never spoils its neighbors. Wh
 an `Odd`, never a `Status`. Catalogs are read in `listing`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar, cast
 
@@ -29,6 +30,10 @@ class Answers(dict[str, A]):
     fault: PanelFault | None = None
     """What ended the asking early, where it took several requests: an id that is no key here was not answered."""
 
+
+_NOTHING: Final = re.compile(r"-[0-9]+|0+|no|none|null|false|failed?|error|undefined", re.ASCII | re.IGNORECASE)
+"""In the place of the id of something new: there is nothing new. "-1" is how many programs say that."""
+_FAILED: Final = frozenset({"error", "fail", "failed", "false"})
 
 _ABSENT: Final = Odd("absent", "the reply leaves this id out")
 
@@ -62,11 +67,12 @@ def read_add(value: object) -> str:
 
     An error *beside* an id is a BadReply: the order may exist, so nobody may call it refused.
     """
-    order_id = ident(value.get("order")) if isinstance(value, dict) else None
-    if order_id is None or order_id == "0":
+    told: Mapping[str, object] = value if isinstance(value, dict) else {}
+    order_id = _made(told.get("order"))
+    if order_id is None:
         _whole(value)
         raise _unread(value, "the id of an order")
-    if error_text(value) is not None:
+    if error_text(value) is not None or fold(f"{told.get('status')}"[:WORD_LIMIT]) in _FAILED:
         raise _unread(value, "either an order or an error, but both")
     return order_id
 
@@ -82,7 +88,7 @@ def read_cancel(value: object) -> str:
     if "cancel" in told:
         return _granted(_taken(told, "cancel"), value)
     said = told.get("success")
-    if said is True or (isinstance(said, str) and said.strip()):
+    if said is True or (isinstance(said, str) and said.strip() and not _NOTHING.fullmatch(said.strip())):
         return redact(said) if isinstance(said, str) else "1"
     status = told.get("status")
     if isinstance(status, str) and fold(status[:WORD_LIMIT]) in {"ok", "success", "accepted"}:
@@ -114,6 +120,12 @@ def _whole(value: object) -> Mapping[str, object]:
     if isinstance(value, str) and meaning(value) != "refused":
         raise fault_of(value)
     raise _unread(value, "an object")
+
+
+def _made(given: object) -> str | None:
+    """Return the id of what a panel says to have made; None for what says that there is nothing."""
+    made = ident(given)
+    return None if made is None or _NOTHING.fullmatch(made) else made
 
 
 def _granted(taken: Taken, value: object) -> str:
@@ -247,8 +259,8 @@ def _taken(item: object, name: str) -> Taken:
     given = item.get(name) if isinstance(item, dict) else item
     if given is True:
         return "1"
-    taken = ident(given)
-    if taken is None or taken == "0" or error_text(item if isinstance(item, dict) else None) is not None:
+    taken = _made(given)
+    if taken is None or error_text(item if isinstance(item, dict) else None) is not None:
         return _refused_item(given if isinstance(given, dict) else item)
     return taken
 

@@ -6,6 +6,17 @@ The environment is an argument here, never read, and a key never leaves its `Sec
 
 from tracker.settings.load import load
 from tracker.settings.records import Every, PanelSettings, Secret, Settings, hidden, shown
-from tracker.settings.values import seconds, spelled
+from tracker.settings.values import Address, seconds, spelled
 
-__all__ = ["Every", "PanelSettings", "Secret", "Settings", "hidden", "load", "seconds", "shown", "spelled"]
+__all__ = [
+    "Address",
+    "Every",
+    "PanelSettings",
+    "Secret",
+    "Settings",
+    "hidden",
+    "load",
+    "seconds",
+    "shown",
+    "spelled",
+]

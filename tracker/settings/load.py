@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tracker.errors import ConfigurationFault
+from tracker.model import Keep
 from tracker.settings import values
 from tracker.settings.records import UNREAD, Every, PanelSettings, Secret, Settings
 from tracker.settings.tables import FileTable, Folder, Problem, raw_panels, read, spelled_path
@@ -48,8 +49,12 @@ def load(path: Path | None, environ: Mapping[str, str], *, need_panels: bool = T
         raise ConfigurationFault(_all_wrong(problems))
 
     every = Every(**tables.every.model_dump())
+    keep = Keep(**tables.keep.model_dump())
     panels = tuple(_panel(name, tables, folder, keys.get(name)) for name in tables.panels)
-    return Settings(database_url, panels, every, source, tuple(warnings))
+    listen = None if tables.listen is None else values.address(tables.listen)
+    if listen is not None and (warning := values.listen_warning(listen)) is not None:
+        warnings.append(warning)
+    return Settings(database_url, panels, every, source, tuple(warnings), keep=keep, listen=listen)
 
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | None, list[str]]:

@@ -7,7 +7,8 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tracker.errors import ConfigurationFault
-from tracker.settings.values import spelled
+from tracker.model import Keep
+from tracker.settings.values import Address, spelled
 
 HIDDEN: Final = "hidden"
 
@@ -78,6 +79,9 @@ class Settings:
     """The file all this was read from."""
     warnings: tuple[str, ...] = ()
     """What works, but should not stay so; sentences for the log."""
+    keep: Keep = field(default_factory=Keep)
+    listen: Address | None = None
+    """Where `/healthz`, `/readyz` and `/metrics` are served; None: nowhere."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -107,6 +111,7 @@ def shown(settings: Settings) -> dict[str, object]:
     return {
         "source": None if settings.source is None else str(settings.source),
         "database_url": hidden(settings.database_url),
+        **({} if settings.listen is None else {"listen": str(settings.listen)}),
         "panels": {
             panel.name: {
                 "url": panel.url,
@@ -124,6 +129,10 @@ def shown(settings: Settings) -> dict[str, object]:
             "refills": spelled(every.refills),
             "balance": spelled(every.balance),
             "catalog": spelled(every.catalog),
+        },
+        "keep": {
+            name: "forever" if seconds is None else spelled(seconds)
+            for name, seconds in settings.keep._asdict().items()
         },
         "warnings": list(settings.warnings),
     }

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from tracker.model import Keep
 from tracker.settings import values
 
 
@@ -46,6 +47,7 @@ def _database_url(text: str, info: ValidationInfo) -> str:
 
 
 _Interval = Annotated[float, BeforeValidator(values.interval)]
+_Kept = Annotated[float | None, BeforeValidator(values.keeping)]
 
 
 class _Table(BaseModel):
@@ -72,20 +74,38 @@ class EveryTable(_Table):
     catalog: _Interval = 3600.0
 
 
+class KeepTable(_Table):
+    """`[keep]`."""
+
+    rounds: _Kept = Keep().rounds
+    anomalies: _Kept = Keep().anomalies
+    progress: _Kept = Keep().progress
+    closed_orders: _Kept = Keep().closed_orders
+
+
 class FileTable(_Table):
     """The whole file."""
 
     database_url: Annotated[str, AfterValidator(_database_url)] | None = None
     panels: dict[Annotated[str, AfterValidator(values.panel_name)], PanelTable] = {}
+    listen: Annotated[str, AfterValidator(values.listen)] | None = None
     every: EveryTable = EveryTable()
+    keep: KeepTable = KeepTable()
 
 
-_KNOWN: Final[dict[str, type[_Table]]] = {"": FileTable, "panels": PanelTable, "every": EveryTable}
+_KNOWN: Final[dict[str, type[_Table]]] = {
+    "": FileTable,
+    "panels": PanelTable,
+    "every": EveryTable,
+    "keep": KeepTable,
+}
 
 _WANTED: Final = {
     "database_url": ("the URL of a database", 'database_url = "sqlite:///tracker.db"'),
+    "listen": ("an address and a port", 'listen = "127.0.0.1:9470"'),
     "panels": ("a table for each panel", "[panels.senderin]"),
     "every": ("a table", "[every]"),
+    "keep": ("a table", "[keep]"),
     "url": ("the address of the panel's API", 'url = "https://senderin.ru/api/v2"'),
     "key_file": ("the path of a file that holds the key", 'key_file = "/etc/tracker/senderin.key"'),
     "requests_per_minute": ("a number from 1 to 60000, without quotes", "requests_per_minute = 60"),
@@ -94,6 +114,9 @@ _WANTED: Final = {
     "allow_http": ("true or false, without quotes", "allow_http = true"),
 }
 """By key: what it must be, and a line that is right."""
+
+_EXAMPLES: Final = {"every": "5m", "keep": "90d"}
+"""By table: a duration that is right in it."""
 
 _INLINE_KEY: Final = re.compile(r"(?i)key|token|secret|password")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -129,8 +152,8 @@ def spelled_path(loc: tuple[int | str, ...]) -> str:
 def _what(error: ErrorDetails) -> str:
     loc = error["loc"]
     if error["type"] == "value_error":
-        example = f'; write: {loc[1]} = "5m"' if loc[0] == "every" else ""
-        return str(error["ctx"]["error"]) + example
+        example = _EXAMPLES.get(str(loc[0]))
+        return str(error["ctx"]["error"]) + (f'; write: {loc[1]} = "{example}"' if example else "")
     if error["type"] == "extra_forbidden":
         return _unknown(str(loc[0]) if len(loc) > 1 else "", str(loc[-1]))
     if len(loc) == 2 and loc[0] == "panels":
@@ -159,4 +182,5 @@ _PLACES: Final = {
     "": "at the top of the file, above the first [table]",
     "panels": "below [panels.NAME]",
     "every": "below [every]",
+    "keep": "below [keep]",
 }

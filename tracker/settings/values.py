@@ -7,7 +7,7 @@ import re
 import stat
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 DAY: Final = 86400.0
@@ -15,6 +15,8 @@ SHORTEST: Final = 1.0
 """Seconds between rounds; the request budget is what really holds us back."""
 LONGEST: Final = 7 * DAY
 """Seconds between rounds: the grace time of settled orders, beyond which nothing would be seen twice."""
+LONGEST_KEPT: Final = 36_500 * DAY
+"""Beyond a century people mean forever. The shortest is a day: "90" alone would be a minute and a half."""
 MAX_KEY_BYTES: Final = 4096
 """Real keys have 32 characters; the cap keeps a wrong path (a device, a log) from being read whole."""
 
@@ -31,6 +33,7 @@ _DATABASE_REMEDY: Final = (
     'write: database_url = "sqlite:///tracker.db" or '
     'database_url = "postgresql+psycopg://user:password@host/database"'
 )
+_LISTEN_REMEDY: Final = 'write: listen = "127.0.0.1:9470"'
 _PANEL_URL_REMEDY: Final = 'write: url = "https://senderin.ru/api/v2"'
 
 
@@ -60,6 +63,19 @@ def interval(value: object) -> float:
     duration = seconds(value)
     if not SHORTEST <= duration <= LONGEST:
         raise ValueError(f"must be from {spelled(SHORTEST)} to {spelled(LONGEST)}")
+    return duration
+
+
+def keeping(value: object) -> float | None:
+    """Return the seconds for which something is kept; None for `forever`."""
+    if isinstance(value, str) and value.strip().lower() == "forever":
+        return None
+    try:
+        duration = seconds(value)
+    except ValueError:
+        raise ValueError('must be "forever", or a duration such as 90d') from None
+    if not DAY <= duration <= LONGEST_KEPT:
+        raise ValueError(f'must be "forever", or from {spelled(DAY)} to {spelled(LONGEST_KEPT)}')
     return duration
 
 
@@ -109,6 +125,47 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class Address(NamedTuple):
+    """Where the daemon answers programs that watch it."""
+
+    host: str
+    """An IP address."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """Return the address that is meant by `127.0.0.1:9470`, `[::1]:9470` or `localhost:9470`."""
+    host, _, port = text.rpartition(":")
+    host = {"localhost": "127.0.0.1"}.get(host, host)
+    try:
+        found = ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        found = None
+    if found is None or (found.version == 6) != host.startswith("["):
+        raise ValueError(f"must be an IP address of this machine and a port; {_LISTEN_REMEDY}")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(f"must end with a port from 1 to 65535; {_LISTEN_REMEDY}")
+    return Address(str(found), int(port))
+
+
+def listen(text: str) -> str:
+    """Return `text`, an address to listen at."""
+    return str(address(text))
+
+
+def listen_warning(found: Address) -> str | None:
+    """Return a warning where others than this machine can read what is served."""
+    if is_loopback(found.host):
+        return None
+    return (
+        f"listen: {found} is open to every machine that reaches it, without a password: it tells balances and the "
+        'names of panels; write: listen = "127.0.0.1:9470"'
+    )
 
 
 def database_url(text: str, folder: Path, home: str | None) -> str:

@@ -113,7 +113,7 @@ class _DriverLoop(BulkUpdate):
         columns: list[Iterable[object]] = list(zip(*rows, strict=True))
         for place, spell in enumerate(self._spellings):
             if spell is not None:
-                columns[place] = _spelled_all(columns[place], spell)
+                columns[place] = list(_spelled_all(columns[place], spell))
         # Past SQLAlchemy's processing of parameters, which cost more than the statement: the values are plain now.
         ordered = list(zip(*(columns[place] for place in self._places), strict=True))
         return connection.exec_driver_sql(self._sql, ordered).rowcount

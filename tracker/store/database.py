@@ -2,18 +2,28 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from tracker.errors import DatabaseUnfit
-from tracker.store import leases, migrate, tracking
+from tracker.store import backup, intake, leases, migrate, sizes, tracking
+from tracker.store.backup import Progress
 from tracker.store.engine import open_engine
+from tracker.store.export import Export, Span
+from tracker.store.fitness import Fitness
+from tracker.store.glance import Glance
 from tracker.store.history import History
+from tracker.store.intake import Intake
+from tracker.store.intents import Intents
 from tracker.store.leases import Held, Lease
 from tracker.store.memory import Memory
 from tracker.store.migrate import Schema
-from tracker.store.tracking import NewOrder
+from tracker.store.retention import Retention
+from tracker.store.sizes import Sizes
+from tracker.store.tracking import Followed, NewOrder, Untracked
+from tracker.store.vitals import PanelVitals, Patience, Size, Tally, look_at_vitals, measure, tally
 
 
 class Database:
@@ -23,6 +33,7 @@ class Database:
         self._engine: Engine = open_engine(url, create=create)
         self._file: tuple[int, int] | None = None
         self.history = History(self._engine)
+        self.intents = Intents(self._engine)
 
     @property
     def shown(self) -> str:
@@ -73,13 +84,26 @@ class Database:
         """Return who holds the lease of `panel`, or held it last."""
         return leases.holder_of(self._engine, panel)
 
+    def holders(self) -> dict[str, Held]:
+        """Return who holds the lease of each panel, or held it last. Raises `DatabaseUnfit` as `renew` does."""
+        self._same_file()
+        return leases.holders(self._engine)
+
     def memory(self, lease: Lease) -> Memory:
         """Return the books of the lease's panel, to be written under it."""
         return Memory(self._engine, lease)
 
-    def track(self, panel: str, new: Sequence[NewOrder]) -> list[str]:
-        """Follow orders; return the ids that were not tracked before."""
+    def track(self, panel: str, new: Sequence[NewOrder]) -> list[Followed]:
+        """Follow orders, closed ones again; return what became of each."""
         return tracking.track(self._engine, panel, new)
+
+    def untrack(self, panel: str, order_id: str) -> Untracked:
+        """Stop following an order and its refills; their history stays."""
+        return tracking.untrack(self._engine, panel, order_id)
+
+    def take_in(self, panel: str, new: Sequence[NewOrder], *, write: bool = True) -> Intake:
+        """Take in some thousands of orders, each id once; `write=False` only says what would become of them."""
+        return intake.take_in_patiently(self._engine, panel, new, write=write)
 
     def track_refill(self, panel: str, order_id: str, refill_id: str) -> bool:
         """Follow a refill; False where it is followed already."""
@@ -88,6 +112,55 @@ class Database:
     def make_due(self, panel: str, order_ids: Sequence[str] | None = None) -> int:
         """Make open orders due now; return how many."""
         return tracking.make_due(self._engine, panel, order_ids)
+
+    def export(
+        self,
+        name: str,
+        columns: Sequence[str] = (),
+        panel: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Export:
+        """Return what reads a table or view, narrowed, for a file. Raises `UsageFault` for what is not there."""
+        return Export(self._engine, name, columns, panel, Span(since, until))
+
+    def sizes(self, now: datetime, *, exact: bool = False) -> Sizes:
+        """Return how large its tables are and how fast they grow; see `tracker.store.sizes`."""
+        return sizes.look(self._engine, now, exact=exact)
+
+    def back_up(self, target: Path, progress: Progress = lambda _done, _all: None, *, force: bool = False) -> int:
+        """Write a backup of this moment to `target`; return its bytes; see `tracker.store.backup`."""
+        return backup.back_up(self._engine, target, progress, force=force)
+
+    def restoring(self, target: Path) -> str:
+        """Return the line to type to go back to the backup in `target`."""
+        return backup.restoring(self._engine, target)
+
+    def retention(self) -> Retention:
+        """Return what forgets, step by step, what is older than it is kept."""
+        return Retention(self._engine)
+
+    def glance(self, stuck: timedelta) -> Glance:
+        """Return what looks at it for one live screen; see there."""
+        return Glance(self._engine, stuck)
+
+    def fitness(self) -> Fitness:
+        """Return what tries the database out, for `tracker check`."""
+        return Fitness(self._engine)
+
+    def vitals(self, now: datetime, patience: Patience) -> list[PanelVitals]:
+        """Return how the work at each panel stands; see there. Raises `DatabaseUnfit` as `renew` does."""
+        self._same_file()
+        return look_at_vitals(self._engine, now, patience)
+
+    def tally(self) -> Tally:
+        """Count all there ever was. Raises `DatabaseUnfit` as `renew` does."""
+        self._same_file()
+        return tally(self._engine)
+
+    def size(self) -> Size:
+        """Return how many bytes it takes, and how many are left."""
+        return measure(self._engine)
 
     def close(self) -> None:
         """Close every connection."""

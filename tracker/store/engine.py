@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.engine import URL
 
 from tracker.errors import DatabaseUnfit, DatabaseUnreachable
@@ -49,7 +49,24 @@ UNFIT: Final = {
 }
 """Words of the drivers' errors that no waiting mends -> the remedy."""
 
+_SILENCE: Final = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds; the others are seconds
+}
+"""After 20 s a server that fell silent counts as gone: by the kernel's own settings that takes hours."""
+
 READ_ONLY: Final = {"tracker_read_only": True}
+
+FULL: Final = 2
+"""`PRAGMA synchronous` of a durable transaction: its commit returns when the log is on the disk."""
+
+# Every other setting waits for the server's own disk, and an administrator may want more than that.
+_TO_DISK: Final = text(
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
 
 
 def open_engine(url: str, *, create: bool = False) -> Engine:
@@ -64,7 +81,7 @@ def open_engine(url: str, *, create: bool = False) -> Engine:
     return create_engine(
         parsed,
         # A transaction pooler may give every transaction another session: nothing may be prepared in one.
-        connect_args={"prepare_threshold": None, "connect_timeout": 10, "application_name": "tracker"},
+        connect_args={"prepare_threshold": None, "application_name": "tracker", **_SILENCE},
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
@@ -101,10 +118,15 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # a DBAPI connection has no type
     connection.isolation_level = None  # BEGIN is ours: see _begin_sqlite
     for name, wanted in PRAGMAS.items():
-        connection.execute(f"PRAGMA {name} = {wanted}")
-        got = connection.execute(f"PRAGMA {name}").fetchone()[0]
-        if got != wanted:
-            raise DatabaseUnfit(_REFUSED.format(name=name, wanted=wanted, got=got))
+        _set(connection, name, wanted)
+
+
+def _set(connection: Any, name: str, wanted: str | int) -> None:  # noqa: ANN401  # as above
+    """Set a PRAGMA and read it back. Raises `DatabaseUnfit`."""
+    connection.execute(f"PRAGMA {name} = {wanted}")
+    got = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    if got != wanted:
+        raise DatabaseUnfit(_REFUSED.format(name=name, wanted=wanted, got=got))
 
 
 def keep_wal(engine: Engine) -> None:
@@ -137,19 +159,49 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextlib.contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """One consistent snapshot of the database; never blocks a writer. Raises as `told`."""
+    """One consistent snapshot of the database, in which nothing can be written; never blocks a writer.
+
+    Keep it short: while it lasts, SQLite's log only grows, and Postgres cannot vacuum. Raises as `told`.
+    """
     with told(engine), engine.connect().execution_options(**READ_ONLY) as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with connection.begin():
+        with _pragma(connection, "query_only", 1), connection.begin():
             yield connection
 
 
 @contextlib.contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction: all of it or nothing. Raises as `told`."""
-    with told(engine), engine.begin() as connection:
-        yield connection
+def writing(engine: Engine, *, durable: bool = False) -> Iterator[Connection]:
+    """One transaction: all of it or nothing. Raises as `told`.
+
+    Where it is `durable`, it is on the disk before the block has ended, whatever the power does afterwards.
+    """
+    with told(engine), engine.connect() as connection:
+        full = _pragma(connection, "synchronous", FULL) if durable else contextlib.nullcontext()
+        with full, connection.begin():
+            if durable and engine.dialect.name == "postgresql":
+                connection.execute(_TO_DISK)
+            yield connection
+
+
+@contextlib.contextmanager
+def _pragma(connection: Connection, name: str, value: int) -> Iterator[None]:
+    """Set a PRAGMA of SQLite for the time of a transaction; the connection goes back to the pool as it was."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection  # past SQLAlchemy, which would begin a transaction first
+    try:
+        _set(driver, name, value)
+    except sqlite3.Error as error:
+        raise exc.OperationalError(f"PRAGMA {name}", None, error) from error
+    try:
+        yield
+    finally:
+        try:
+            _set(driver, name, PRAGMAS.get(name, 0))
+        except (sqlite3.Error, DatabaseUnfit):  # what was committed is safe: only this connection is not as it was
+            connection.invalidate()
 
 
 @contextlib.contextmanager

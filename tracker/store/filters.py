@@ -4,11 +4,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, literal
+from sqlalchemy import ColumnElement, func
 
 from tracker.model import SETTLED_STATES, OrderFilter
+from tracker.store.elements import ago
 from tracker.store.schema import orders
-from tracker.store.types import utc_after
+
+
+def begun_at() -> ColumnElement[datetime]:
+    """Return when an order was bought, as far as that is known: else when tracking began."""
+    return func.coalesce(orders.c.ordered_at, orders.c.tracked_at)
 
 
 def last_change() -> ColumnElement[datetime]:
@@ -16,13 +21,18 @@ def last_change() -> ColumnElement[datetime]:
     return func.coalesce(orders.c.changed_at, orders.c.tracked_at)
 
 
+def is_open() -> ColumnElement[bool]:
+    """Return whether an order is followed and not settled."""
+    return orders.c.closed_at.is_(None) & orders.c.state.not_in(SETTLED_STATES)
+
+
 def conditions(wanted: OrderFilter) -> list[ColumnElement[bool]]:
     """Return what must all be true of an order; silence is measured by the database's clock."""
     found = [make(getattr(wanted, name)) for name, make in _CONDITIONS.items() if getattr(wanted, name)]
     if wanted.open_only or wanted.silent is not None:
-        found += [orders.c.closed_at.is_(None), orders.c.state.not_in(SETTLED_STATES)]
+        found.append(is_open())
     if wanted.silent is not None:
-        found.append(last_change() <= utc_after(literal(-wanted.silent.total_seconds())))
+        found.append(last_change() <= ago(round(wanted.silent.total_seconds())))
     return found
 
 

@@ -82,10 +82,17 @@ def release(engine: Engine, lease: Lease) -> None:
 
 def holder_of(engine: Engine, panel: str) -> Held | None:
     """Return who holds the lease of `panel`, or held it last; None where nobody ever did."""
-    statement = select(leases.c.holder, leases.c.expires_at, (leases.c.expires_at <= utcnow()).label("expired"))
+    return holders(engine).get(panel)
+
+
+def holders(engine: Engine) -> dict[str, Held]:
+    """Return who holds the lease of each panel, or held it last; locks nothing."""
+    statement = select(
+        leases.c.panel, leases.c.holder, leases.c.expires_at, (leases.c.expires_at <= utcnow()).label("expired")
+    )
     with reading(engine) as connection:
-        row = connection.execute(statement.where(leases.c.panel == panel)).one_or_none()
-    return None if row is None else Held(row.holder, row.expires_at, bool(row.expired))
+        rows = connection.execute(statement).all()
+    return {row.panel: Held(row.holder, row.expires_at, bool(row.expired)) for row in rows}
 
 
 @contextlib.contextmanager

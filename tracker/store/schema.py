@@ -137,6 +137,13 @@ Index(
     sqlite_where=orders.c.parent.is_not(None),
     postgresql_where=orders.c.parent.is_not(None),
 )
+Index(
+    "ix_orders_ref",
+    orders.c.panel,
+    orders.c.ref,
+    sqlite_where=orders.c.ref.is_not(None),
+    postgresql_where=orders.c.ref.is_not(None),
+)
 
 transitions = Table(
     "transitions",
@@ -296,6 +303,7 @@ intents = Table(
 _UNFINISHED: Final = intents.c.state.in_(("sending", "unknown"))
 Index("ix_intents_unfinished", intents.c.panel, sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED)
 Index(None, intents.c.order_key)
+Index(None, intents.c.sent_at)
 # A reference is free again once it is certain that nothing was bought under it.
 _BOUGHT: Final = and_(
     intents.c.ref.is_not(None),

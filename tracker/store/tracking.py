@@ -1,80 +1,110 @@
 """Starting to follow orders and refills, and making them due: what a person or a shop asks of tracker.
 
-Needs no lease: it adds rows and moves `next_poll_at`, which is what any other program may do in SQL.
+Needs no lease: it adds rows and moves `next_poll_at`, which is what any other program may do in SQL. Whoever has a
+transaction of their own calls `follow` in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Engine, Table, update
+from sqlalchemy import Connection, Engine, Table, and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.store.engine import writing
+from tracker.store.intake import NewOrder, take_in
 from tracker.store.schema import orders, refills
 from tracker.store.types import utcnow
+
+__all__ = ["Followed", "NewOrder", "Untracked", "follow", "make_due", "track", "track_refill", "untrack"]
 
 SOME: Final = 500
 """Rows in one statement: far below SQLite's 32,766 parameters."""
 
+Following: TypeAlias = Literal["new", "again", "before"]
 
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """An order to follow. A panel's status tells none of the optional fields; spend and tempo need them."""
 
+class Followed(NamedTuple):
+    """What became of an order that somebody wants followed."""
+
+    key: int
+    """`orders.id`."""
     order_id: str
-    service_id: str | None = None
-    link: str | None = None
-    quantity: int | None = None
-    ref: str | None = None
-    ordered_at: datetime | None = None
+    how: Following
+    """`new`: from now on. `again`: it was closed. `before`: it was followed already."""
 
 
-def track(engine: Engine, panel: str, new: Sequence[NewOrder]) -> list[str]:
-    """Follow `new` orders of `panel`, due at once; return the ids that were not tracked before.
+def follow(connection: Connection, panel: str, new: Sequence[NewOrder]) -> list[Followed]:
+    """Follow `new` orders of `panel` in the caller's `writing` transaction, due at once; tell of each id once.
 
-    For one that was, fields that are given now and were unknown are filled in; nothing known is overwritten.
+    Of one that is known, fields that are given now and were unknown are filled in; nothing known is overwritten.
+    One that was closed is asked about again, and where it is settled its grace time begins anew.
     """
-    insert = _insert(engine, orders)
-    added: list[str] = []
+    wanted = {one.order_id: one for one in new}
+    if not wanted:
+        return []
+    added = take_in(connection, panel, list(wanted.values())).added
+    mine = and_(orders.c.panel == panel, orders.c.order_id.in_(list(wanted)))
+    reopen = (
+        update(orders)
+        .where(mine, orders.c.closed_at.is_not(None))
+        .values(
+            closed_at=None,
+            next_poll_at=utcnow(),
+            settled_at=case((orders.c.settled_at.is_not(None), utcnow())),
+        )
+        .returning(orders.c.order_id)
+    )
+    again = connection.execute(reopen).scalars().all()
+    keys = {row.order_id: row.id for row in connection.execute(select(orders.c.id, orders.c.order_id).where(mine))}
+    how: dict[str, Following] = {**dict.fromkeys(again, "again"), **dict.fromkeys(added, "new")}
+    return [Followed(keys[one], one, how.get(one, "before")) for one in wanted]
+
+
+def track(engine: Engine, panel: str, new: Sequence[NewOrder]) -> list[Followed]:
+    """Do `follow` in a transaction of its own."""
     with writing(engine) as connection:
-        for start in range(0, len(new), SOME):
-            some = {one.order_id: one for one in new[start : start + SOME]}
-            rows = [_row(panel, one) for one in some.values()]
-            fresh = set(connection.execute(insert.returning(orders.c.order_id), rows).scalars())
-            added += [order_id for order_id in some if order_id in fresh]
-            for order_id in some.keys() - fresh:
-                _complete(connection, panel, some[order_id])
-    return added
+        return [
+            one
+            for start in range(0, len(new), SOME)
+            for one in follow(connection, panel, new[start : start + SOME])
+        ]
+
+
+class Untracked(NamedTuple):
+    """What untracking an order did."""
+
+    was_followed: bool
+    refills: int
+    """How many of its refills were followed until now."""
+    children: int
+    """How many orders that it has placed are still followed."""
+
+
+def untrack(engine: Engine, panel: str, order_id: str) -> Untracked:
+    """Stop following an order and its refills; their history stays, and `follow` goes on with the order.
+
+    A decision about either that is being made right now is dropped when it comes to be written, as for any that
+    was closed. The children of a subscription are orders of their own: they stay followed.
+    """
+    mine = and_(orders.c.panel == panel, orders.c.order_id == order_id)
+    child = orders.alias("child")
+    children = select(func.count()).where(
+        child.c.parent.in_(select(orders.c.id).where(mine)), child.c.closed_at.is_(None)
+    )
+    its_refills = and_(refills.c.panel == panel, refills.c.order_id == order_id, refills.c.closed_at.is_(None))
+    with writing(engine) as connection:
+        closed = connection.execute(update(orders).where(mine, orders.c.closed_at.is_(None)).values(_CLOSED))
+        closed_refills = connection.execute(update(refills).where(its_refills).values(_CLOSED))
+        return Untracked(closed.rowcount == 1, closed_refills.rowcount, connection.execute(children).scalar_one())
+
+
+_CLOSED: Final = {"closed_at": utcnow()}
 
 
 def _insert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Make an INSERT that leaves out what is there already, also where another program adds it right now."""
     upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
     return upsert(table).on_conflict_do_nothing()
-
-
-def _row(panel: str, new: NewOrder) -> dict[str, Any]:
-    return {
-        "panel": panel,
-        "order_id": new.order_id,
-        "service_id": new.service_id,
-        "link": new.link,
-        "quantity": new.quantity,
-        "ref": new.ref,
-        "ordered_at": new.ordered_at,
-    }
-
-
-def _complete(connection: Connection, panel: str, new: NewOrder) -> None:
-    for name, value in _row(panel, new).items():
-        if value is not None and name not in {"panel", "order_id"}:
-            connection.execute(
-                update(orders)
-                .where(orders.c.panel == panel, orders.c.order_id == new.order_id, orders.c[name].is_(None))
-                .values({name: value})
-            )
 
 
 def track_refill(engine: Engine, panel: str, order_id: str, refill_id: str) -> bool:
