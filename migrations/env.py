@@ -3,8 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from tracker.store import views
 from tracker.store.engine import open_engine
+from tracker.store.reading import views
 from tracker.store.schema import metadata
 
 config = context.config

@@ -12,7 +12,7 @@ from tracker.model import Answer, Order, Status
 from tracker.pace import Pacing
 from tracker.store.database import Database
 from tracker.store.engine import reading, writing
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import orders, progress, transitions
 
 PANEL = "acme"

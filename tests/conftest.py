@@ -12,7 +12,7 @@ import pytest
 
 from tracker.store.database import Database, opened
 from tracker.store.leases import Lease
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import metadata
 
 PANEL = "acme"

@@ -7,7 +7,7 @@ from typing import Any
 from books import NOW, execute
 from sqlalchemy import insert
 
-from tracker.cli.export_run import run
+from tracker.cli.asking.export_run import run
 from tracker.store.database import Database
 from tracker.store.schema import anomalies, orders, rounds, services, transitions
 

@@ -24,7 +24,7 @@ from tracker.model import (
 from tracker.pace import Pacing
 from tracker.store.database import Database
 from tracker.store.leases import Lease
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import intents
 
 HOUR = timedelta(hours=1)

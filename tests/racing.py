@@ -91,11 +91,11 @@ class Racer:
 def _be_daemon(config: str, log: str, lease_seconds: float) -> None:
     """Be `tracker run` with a lease of another length, logging to a file."""
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
-    import tracker.cli.run
+    import tracker.cli.working.run
     from tracker.cli.main import run
     from tracker.daemon.service import Daemon
 
-    vars(tracker.cli.run)["Daemon"] = functools.partial(Daemon, lease_seconds=lease_seconds)
+    vars(tracker.cli.working.run)["Daemon"] = functools.partial(Daemon, lease_seconds=lease_seconds)
     sys.exit(run(["run", "--config", config]))
 
 
@@ -195,7 +195,7 @@ class Track:
 @contextmanager
 def track(url: str, folder: Path, lease_seconds: float) -> Iterator[Track]:
     """Give a track on a database with the newest schema, with orders that change all the time."""
-    _CONTEXT.set_forkserver_preload(["tracker.cli.run", "tracker.cli.main", "tracker.simulator", "racing"])
+    _CONTEXT.set_forkserver_preload(["tracker.cli.working.run", "tracker.cli.main", "tracker.simulator", "racing"])
     with Simulator(seed=3, speed=2400.0, key=KEY, latency=0.01) as panel, opened(url) as database:
         _witness(url)
         rows = [{"order_id": one.order_id} for one in panel.world.spawn(200, oldest=3600.0)]

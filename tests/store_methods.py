@@ -25,9 +25,9 @@ from tracker.model import (
 )
 from tracker.pace import Pacing
 from tracker.store.database import Database
+from tracker.store.following.tracking import NewOrder
 from tracker.store.leases import Lease
-from tracker.store.memory import Memory
-from tracker.store.tracking import NewOrder
+from tracker.store.polling.memory import Memory
 
 Write: TypeAlias = Callable[[Memory, Sequence[Order]], object]
 """Writes under a lease; the orders are those that `orders.apply` decides about."""

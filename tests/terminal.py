@@ -35,6 +35,11 @@ class Paper(pyte.HistoryScreen):
         super().reset_mode(*modes, **how)
 
 
+def _inherited() -> dict[str, str]:
+    """Return the environment without the size of the terminal of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+
+
 class Terminal:
     """`tracker` (or `command`) on a real pseudo terminal of a given size; killed at the end of the block."""
 
@@ -62,7 +67,7 @@ class Terminal:
             stderr=theirs,
             cwd=cwd,
             # Pyte prints a part of the sequences of kitty's keyboards, which real terminals leave alone.
-            env={**os.environ, "TERM": "xterm-256color", "TEXTUAL_DISABLE_KITTY_KEY": "1", **(env or {})},
+            env={**_inherited(), "TERM": "xterm-256color", "TEXTUAL_DISABLE_KITTY_KEY": "1", **(env or {})},
             start_new_session=True,
         )
         os.close(theirs)

@@ -41,7 +41,7 @@ from tracker.panel import NotSent, uptime
 from tracker.settings import PanelSettings, Secret, load
 from tracker.store import engine as engine_module
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 
 LINK = "https://example.com/p/1"
 PLAIN = Service("7", "Likes", "Default", rate=Decimal("0.90"), min=10, max=1000, refill=True, cancel=True)

@@ -25,7 +25,7 @@ from tracker.errors import OutcomeUnknown, Unsent
 from tracker.model import Intent, Service
 from tracker.simulator import Simulator
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 
 RESET: Final = struct.pack("ii", 1, 0)
 SHORT: Final = 0.4

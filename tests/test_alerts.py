@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tracker.cli.main import COMMANDS
-from tracker.daemon.health import Configured, examine
-from tracker.daemon.metrics import Known, Metrics
+from tracker.daemon.health.metrics import Known, Metrics
+from tracker.daemon.health.vitality import Configured, examine
 from tracker.daemon.status import DaemonStatus, Figures, PanelStatus, Requests
-from tracker.store.panel_glance import PanelGlance
-from tracker.store.vitals import PanelVitals, Size, Tally
+from tracker.store.reading.panel_glance import PanelGlance
+from tracker.store.reading.vitals import PanelVitals, Size, Tally
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 RULES = (DEPLOY / "alerts.yml").read_text()

@@ -19,9 +19,9 @@ from simulation import until
 
 from tracker.errors import DatabaseUnfit, TrackerError
 from tracker.simulator import Simulator
-from tracker.store import backup
 from tracker.store.database import Database, opened
-from tracker.store.tracking import NewOrder
+from tracker.store.following.tracking import NewOrder
+from tracker.store.upkeep import backup
 
 COUNT = "SELECT count(*) FROM rounds"
 

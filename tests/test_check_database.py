@@ -18,12 +18,12 @@ from tracker.checks import Finding, How, examine, here, storage
 from tracker.checks.polling import polling, seen
 from tracker.model import Counts, RoundRow
 from tracker.settings import Every, PanelSettings, Secret, Settings
-from tracker.store import fitness
 from tracker.store.database import Database
 from tracker.store.leases import Lease
-from tracker.store.ledger import Ledger
-from tracker.store.memory import Memory
+from tracker.store.polling.ledger import Ledger
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import metadata
+from tracker.store.upkeep import fitness
 
 NOW = datetime.now(UTC)
 NOBODY = 65534

@@ -15,7 +15,7 @@ from simulation import until
 from terminal import Terminal
 
 from tracker.actions import FORMS, LISTS
-from tracker.cli.wishes import FIELDS
+from tracker.cli.acting.wishes import FIELDS
 from tracker.simulator import DIALECT_NAMES
 from tracker.simulator.catalog import TYPES
 

@@ -13,7 +13,7 @@ from acting_setting import Desk, desk_at, simulator
 from cli_setting import configure, typist
 from terminal import Terminal
 
-from tracker.cli.choosing import filter_of
+from tracker.cli.acting.choosing import filter_of
 from tracker.errors import UsageFault
 from tracker.model import OrderFilter
 from tracker.simulator.dialects import DIALECTS

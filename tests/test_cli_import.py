@@ -13,10 +13,10 @@ import pytest
 from cli_setting import Type, configure, sql, typed, typed_here, typist
 from terminal import Terminal
 
-from tracker.cli.importing.importer import CHUNK
+from tracker.cli.following.importing.importer import CHUNK
 from tracker.errors import DatabaseUnreachable
 from tracker.store.database import Database
-from tracker.store.intake import NewOrder
+from tracker.store.following.intake import NewOrder
 
 COLUMNS = ", ".join(("panel", *NewOrder._fields))
 HEADER = ("panel", *NewOrder._fields)

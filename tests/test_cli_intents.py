@@ -13,10 +13,10 @@ import pytest
 from acting_setting import LINK, Desk, desk_at, simulator
 from terminal import Terminal
 
-from tracker.cli.evidence import conclusion
-from tracker.cli.journal import told_of
+from tracker.cli.acting.evidence import conclusion
+from tracker.cli.acting.journal import told_of
 from tracker.model import Intent, IntentState
-from tracker.store.evidence import Evidence, Snapshot
+from tracker.store.journal.evidence import Evidence, Snapshot
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SENT = NOW - timedelta(hours=2)

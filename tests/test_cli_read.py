@@ -11,7 +11,7 @@ from filled import fill, whole_second
 from read_setting import filled_file, on_terminal, reader
 from rich.cells import cell_len
 
-from tracker.cli.plot import HEIGHT
+from tracker.cli.asking.plot import HEIGHT
 from tracker.cli.quantities import moment_of
 from tracker.store.database import Database
 

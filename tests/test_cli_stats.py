@@ -9,7 +9,7 @@ import pytest
 from cli_setting import Type
 from read_setting import filled_file, on_terminal, reader
 
-from tracker.cli.sums import in_total, ordered, summed
+from tracker.cli.asking.sums import in_total, ordered, summed
 
 
 @pytest.fixture(scope="module")

@@ -273,7 +273,7 @@ def test_a_bug_in_the_journal_does_not_keep_it_from_polling(
     def crash(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tracker.store.intents.Intents.recover", crash)
+    monkeypatch.setattr("tracker.store.journal.intents.Intents.recover", crash)
     with Simulator(key=KEY) as panel, opened(url, create=True) as database:
         database.upgrade()
         with daemon_in_a_thread(database, [settings_of(panel, "acme")]) as (_, ended):

@@ -12,10 +12,10 @@ from books import everything, execute, follow
 from cli_setting import configure, sql, typist
 from sqlalchemy import insert
 
-from tracker.store import sizes
 from tracker.store.database import Database
 from tracker.store.schema import metadata, rounds, transitions
-from tracker.store.sizes import Sizes, TableSize
+from tracker.store.upkeep import sizes
+from tracker.store.upkeep.sizes import Sizes, TableSize
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)

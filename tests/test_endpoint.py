@@ -14,7 +14,7 @@ import pytest
 from cli_setting import Running, configure
 from simulation import until
 
-from tracker.daemon.endpoint import LONGEST_HEAD, Endpoint, Page
+from tracker.daemon.health.endpoint import LONGEST_HEAD, Endpoint, Page
 from tracker.errors import ConfigurationFault
 from tracker.settings import Address, load, shown
 

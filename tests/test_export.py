@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from sqlalchemy import insert, select
 
-from tracker.cli import export_files
+from tracker.cli.asking import export_files
+from tracker.cli.asking.export import RELATIONS
+from tracker.cli.asking.export_run import run
 from tracker.cli.columns import Column, Format
-from tracker.cli.export import RELATIONS
-from tracker.cli.export_run import run
 from tracker.cli.render import render
-from tracker.store import relations
 from tracker.store.database import Database
 from tracker.store.engine import reading
+from tracker.store.reading import relations
 from tracker.store.schema import (
     metadata,
     orders,

@@ -19,10 +19,10 @@ from export_setting import add_history, add_orders, exported
 from pyarrow import parquet
 from terminal import Terminal
 
-from tracker.cli import export_files
-from tracker.cli.export_run import run
-from tracker.store import relations
+from tracker.cli.asking import export_files
+from tracker.cli.asking.export_run import run
 from tracker.store.database import Database, opened
+from tracker.store.reading import relations
 
 
 @pytest.fixture

@@ -17,17 +17,17 @@ from intents_setting import ADD, CANCEL, begin
 from simulation import until
 from sqlalchemy import insert, update
 
-from tracker.daemon.health import Configured, Finding, Health, examine, patience, sweep
+from tracker.daemon.health.vitality import Configured, Finding, Health, examine, patience, sweep
 from tracker.daemon.status import Failure, Figures
 from tracker.model import Anomaly, Balance, Counts, Kind, Outcome, RoundRow
 from tracker.settings import Every
 from tracker.simulator import Simulator
 from tracker.store.database import Database, opened
 from tracker.store.leases import Lease
-from tracker.store.memory import Memory
-from tracker.store.panel_glance import PanelGlance
+from tracker.store.polling.memory import Memory
+from tracker.store.reading.panel_glance import PanelGlance
+from tracker.store.reading.vitals import KindVitals, PanelVitals
 from tracker.store.schema import leases, orders
-from tracker.store.vitals import KindVitals, PanelVitals
 
 HELD = PanelGlance("acme", holder="host/1/abc")
 FRESH: Mapping[Kind, KindVitals] = {

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.cli.importing.csv_rows import CsvRows
-from tracker.cli.importing.importer import Importer
-from tracker.cli.importing.json_rows import JsonRows
-from tracker.cli.importing.lines import LONGEST, Lines
-from tracker.cli.importing.rows import Bad, Good
-from tracker.store.intake import NewOrder
-from tracker.store.seen import Seen
+from tracker.cli.following.importing.csv_rows import CsvRows
+from tracker.cli.following.importing.importer import Importer
+from tracker.cli.following.importing.json_rows import JsonRows
+from tracker.cli.following.importing.lines import LONGEST, Lines
+from tracker.cli.following.importing.rows import Bad, Good
+from tracker.store.following.intake import NewOrder
+from tracker.store.following.seen import Seen
 
 Rows = type[CsvRows] | type[JsonRows]
 

@@ -17,18 +17,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from raw_panel import RawPanel, ok
 from simulation import until
 
-from tracker.daemon.health import Health
-from tracker.daemon.metrics import Known, Metrics, Rising
-from tracker.daemon.onlooker import Onlooker
-from tracker.daemon.pages import PATHS, serving
+from tracker.daemon.health.metrics import Known, Metrics, Rising
+from tracker.daemon.health.onlooker import Onlooker
+from tracker.daemon.health.pages import PATHS, serving
+from tracker.daemon.health.vitality import Health
 from tracker.daemon.service import Daemon
 from tracker.daemon.status import DaemonStatus, PanelStatus
 from tracker.errors import DatabaseUnreachable
 from tracker.settings import Address, Every, PanelSettings, Secret
 from tracker.simulator import Simulator
 from tracker.store.database import Database, opened
-from tracker.store.tracking import NewOrder
-from tracker.store.vitals import Tally
+from tracker.store.following.tracking import NewOrder
+from tracker.store.reading.vitals import Tally
 
 
 class Scraped:
@@ -100,8 +100,8 @@ def follow(database: Database, panel: Simulator) -> list[str]:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the database at each scrape, however short ago the last look was."""
-    monkeypatch.setattr("tracker.daemon.onlooker.REST", 0)
-    monkeypatch.setattr("tracker.daemon.pages.FRESH", 0.0)
+    monkeypatch.setattr("tracker.daemon.health.onlooker.REST", 0)
+    monkeypatch.setattr("tracker.daemon.health.pages.FRESH", 0.0)
 
 
 @pytest.mark.usefixtures("eager")
@@ -179,11 +179,16 @@ def test_the_key_is_on_no_page_even_where_the_panel_quotes_it(sqlite_database: D
         settings = PanelSettings("acme", panel.url, Secret(KEY), None, 6000.0)
         with watched(sqlite_database, settings) as (watching, daemon):
             until(lambda: len(daemon.status().panels[0].figures.failed) > 1, "two failures")
-            until(lambda: watching.health()[0] == 503, "bad health")
-            pages = [watching.get(path) for path in (*PATHS, "/none", f"/{KEY[:5]}")]
-            text = "".join(str(page.headers) + page.text for page in pages)
-            assert "HTTP 502" in text
-            assert 'outcome="server"' in text
+            paths = (*PATHS, "/none", f"/{KEY[:5]}")
+            text = ""
+
+            def said() -> bool:
+                nonlocal text
+                text = "".join(str(page.headers) + page.text for page in map(watching.get, paths))
+                return "HTTP 502" in text and 'outcome="server"' in text
+
+            until(said, "what the panel answered")
+            assert watching.health()[0] == 503
             assert KEY not in text
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.cli.plot import ELSEWHERE, HEIGHT, Paper, Point, curve, paper_of, worth_drawing
+from tracker.cli.asking.plot import ELSEWHERE, HEIGHT, Paper, Point, curve, paper_of, worth_drawing
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAPER = Paper(40, NOW, terminal=False, ascii_only=True)

@@ -15,10 +15,10 @@ from conftest import Postgres
 from sqlalchemy import make_url
 
 from tracker.errors import DatabaseUnfit
-from tracker.store import views
 from tracker.store.database import opened
 from tracker.store.engine import writing
-from tracker.store.relations import RELATIONS
+from tracker.store.reading import views
+from tracker.store.reading.relations import RELATIONS
 
 ROLE = (Path(__file__).parents[1] / "deploy" / "readonly.sql").read_text()
 

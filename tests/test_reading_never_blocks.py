@@ -19,10 +19,10 @@ from sqlalchemy import text
 from tracker.errors import DatabaseUnfit
 from tracker.settings import Every
 from tracker.simulator import Simulator
-from tracker.store import relations
 from tracker.store.database import Database, opened
 from tracker.store.engine import reading
-from tracker.store.tracking import NewOrder
+from tracker.store.following.tracking import NewOrder
+from tracker.store.reading import relations
 
 MIB = 1024 * 1024
 QUARTER = Every(statuses=0.25, refills=0.25, balance=0.25, catalog=0.25)

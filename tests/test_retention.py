@@ -16,10 +16,8 @@ from promises import broken
 from sqlalchemy import insert, text, update
 
 from tracker.model import Keep, Status
-from tracker.store import families, retention
 from tracker.store.database import Database
-from tracker.store.memory import Memory
-from tracker.store.retention import Pruned
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import (
     anomalies,
     intents,
@@ -30,6 +28,8 @@ from tracker.store.schema import (
     rounds,
     transitions,
 )
+from tracker.store.upkeep import families, retention
+from tracker.store.upkeep.retention import Pruned
 
 DAY = 86400.0
 NEVER = Keep(None, None, None, None)
@@ -205,7 +205,7 @@ def test_a_family_that_is_not_over_stays_whole(
 def test_an_order_that_is_followed_again_between_the_look_and_the_deleting_stays(
     database: Database, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tracker.store.tracking import NewOrder
+    from tracker.store.following.tracking import NewOrder
 
     for order_id in "123":
         old_order(database, memory, order_id)

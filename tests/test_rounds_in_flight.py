@@ -13,8 +13,8 @@ from tracker.daemon.post import Post, connections
 from tracker.model import OrderFilter
 from tracker.settings import Every, PanelSettings, Secret
 from tracker.store.database import Database
+from tracker.store.following.tracking import NewOrder
 from tracker.store.leases import Lease
-from tracker.store.tracking import NewOrder
 
 IN_FLIGHT = 4
 

@@ -13,7 +13,7 @@ from books import order_row
 from sqlalchemy import make_url
 
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 
 Run = Callable[..., Any]
 REFUSED = (sqlite3.IntegrityError, psycopg.IntegrityError, psycopg.DataError)

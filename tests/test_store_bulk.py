@@ -11,8 +11,8 @@ from tracker.decide import Moment, decide
 from tracker.model import Status
 from tracker.pace import Pacing
 from tracker.store.database import Database
-from tracker.store.memory import Memory
-from tracker.store.tracking import NewOrder
+from tracker.store.following.tracking import NewOrder
+from tracker.store.polling.memory import Memory
 from tracker.store.types import utc_moment, utc_text
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 7, tzinfo=UTC)

@@ -17,9 +17,9 @@ from tracker.errors import DatabaseUnfit, DatabaseUnreachable
 from tracker.store import engine as engine_module
 from tracker.store.database import Database, opened
 from tracker.store.engine import open_engine, reading, writing
+from tracker.store.following.tracking import NewOrder
 from tracker.store.leases import Lease, fenced
-from tracker.store.memory import Memory
-from tracker.store.tracking import NewOrder
+from tracker.store.polling.memory import Memory
 
 
 @pytest.fixture

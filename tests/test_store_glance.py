@@ -11,12 +11,12 @@ from sqlalchemy.exc import DBAPIError
 
 from tracker.errors import DatabaseUnfit, DatabaseUnreachable
 from tracker.model import Anomaly, Balance, Counts, RoundRow, Status
-from tracker.store import glance as module
 from tracker.store.database import Database
 from tracker.store.engine import writing
-from tracker.store.glance import Glance, Scope, Tally
-from tracker.store.memory import Memory
-from tracker.store.panel_glance import Freshness
+from tracker.store.polling.memory import Memory
+from tracker.store.reading import glance as module
+from tracker.store.reading.glance import Glance, Scope, Tally
+from tracker.store.reading.panel_glance import Freshness
 from tracker.store.schema import orders
 
 DAY = timedelta(days=1)
@@ -132,7 +132,7 @@ def test_a_panel_whose_lease_has_ended_or_that_nobody_ever_polled_is_not_polled(
 
 def test_a_question_that_took_long_rests_and_another_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, asked = [0.0], []
-    monkeypatch.setattr("tracker.store.glance.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tracker.store.reading.glance.time.monotonic", lambda: clock[0])
 
     def ask() -> int:
         clock[0] += 0.5

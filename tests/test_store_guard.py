@@ -24,7 +24,7 @@ from tracker.errors import LeaseLost
 from tracker.model import Answer, Odd, Status
 from tracker.store.database import Database
 from tracker.store.leases import Lease
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import anomalies, orders, progress, transitions
 
 HALF = Status("in_progress", "In progress", Decimal("0.27819"), "USD", 3572, 500)

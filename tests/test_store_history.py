@@ -14,9 +14,9 @@ from tracker.catalog import Difference, ServiceChange
 from tracker.errors import UsageFault
 from tracker.model import Anomaly, Balance, Counts, Odd, OrderFilter, RoundRow, Service, Status
 from tracker.store.database import Database
-from tracker.store.history import History
 from tracker.store.leases import fenced
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
+from tracker.store.reading.history import History
 from tracker.store.schema import anomalies, balance_snapshots, refills, rounds, service_changes, services
 
 MINUTE = timedelta(minutes=1)

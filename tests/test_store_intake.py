@@ -10,13 +10,13 @@ from books import NOW, PENDING, everything, follow, order_row, poll, table
 from sqlalchemy import event, func, select, update
 
 from tracker.errors import DatabaseUnreachable, TrackerError
-from tracker.store import intake
 from tracker.store.database import Database, opened
 from tracker.store.engine import reading, writing
-from tracker.store.intake import Difference, NewOrder
-from tracker.store.memory import Memory
+from tracker.store.following import intake
+from tracker.store.following.intake import Difference, NewOrder
+from tracker.store.following.seen import Repeat, Seen
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import orders
-from tracker.store.seen import Repeat, Seen
 
 FULL = NewOrder("1", "17", "https://example.com/ü'\\\"{},\n", 1000, 10, 60, "shop-1", NOW)
 

@@ -14,8 +14,8 @@ from tracker.errors import ActionFault, Blocked, UsageFault
 from tracker.model import Outcome, Wish
 from tracker.store.database import Database
 from tracker.store.engine import PRAGMAS, reading, writing
+from tracker.store.following.tracking import NewOrder
 from tracker.store.schema import intents, orders, refills
-from tracker.store.tracking import NewOrder
 
 
 def blocked(database: Database, wish: Wish = ADD, *, despite_unknown: bool = False) -> Blocked:

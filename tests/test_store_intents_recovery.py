@@ -11,10 +11,10 @@ from sqlalchemy import insert, update
 from tracker.errors import UsageFault
 from tracker.model import STATES, Balance, Outcome, Wish
 from tracker.store.database import Database
-from tracker.store.evidence import MOST, Snapshot
-from tracker.store.intents import Unfinished
-from tracker.store.memory import Memory
-from tracker.store.outcomes import TOLD
+from tracker.store.journal.evidence import MOST, Snapshot
+from tracker.store.journal.intents import Unfinished
+from tracker.store.journal.outcomes import TOLD
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import intents, orders, refills
 
 UNKNOWN = Outcome("unknown", error="no answer")

@@ -20,7 +20,7 @@ from sqlalchemy import insert, text, update
 from tracker.errors import ActionFault, Blocked, DatabaseUnreachable, UsageFault
 from tracker.model import Intent, Outcome, Wish
 from tracker.store.database import Database, opened
-from tracker.store.journal import turn
+from tracker.store.journal.rows import turn
 from tracker.store.schema import intents, orders
 
 RACERS: Final = 5
@@ -121,7 +121,7 @@ def test_a_reference_that_another_program_writes_at_the_same_moment_is_refused_b
 def test_a_process_paused_in_its_turn_does_not_keep_the_others_waiting(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.store.journal.PAUSE_LIMIT", "100ms")
+    monkeypatch.setattr("tracker.store.journal.rows.PAUSE_LIMIT", "100ms")
 
     def pause() -> None:
         with turn(database._engine, "acme") as paused:

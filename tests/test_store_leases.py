@@ -15,7 +15,7 @@ from tracker.model import Learned
 from tracker.store import leases as leases_module
 from tracker.store.database import Database, opened
 from tracker.store.leases import Held, Lease, fenced
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import leases
 
 

@@ -7,7 +7,7 @@ from books import NOW, table
 
 from tracker.model import NO_CURRENCY, Anomaly, Balance, Counts, Learned, RoundRow
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import anomalies, balance_snapshots, panels, rounds
 
 HOUR = timedelta(hours=1)

@@ -18,9 +18,10 @@ from books import execute, table
 from sqlalchemy import Engine, make_url, text
 
 from tracker.errors import DatabaseUnfit
-from tracker.store import migrate, views
+from tracker.store import migrate
 from tracker.store.database import Database, opened
 from tracker.store.engine import open_engine, reading, writing
+from tracker.store.reading import views
 from tracker.store.schema import metadata, orders
 
 OBJECTS = {

@@ -14,7 +14,7 @@ from tracker.catalog import Difference
 from tracker.model import Service, Status
 from tracker.store.database import Database
 from tracker.store.engine import reading, writing
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import balance_snapshots, orders
 
 # The database is the same for all examples: each brings rows of its own.

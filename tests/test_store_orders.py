@@ -23,7 +23,7 @@ from sqlalchemy import update
 
 from tracker.model import Answer, NotFound, Odd, Order, State, Status
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import anomalies, orders, progress, transitions
 
 HALF = Status("in_progress", "In progress", Decimal("0.27819"), "USD", 3572, 500)

@@ -7,7 +7,7 @@ from books import NOW, PENDING, ago, decisions, follow, order_row
 
 from tracker.model import Plan
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 
 KNOWN: dict[str, Any] = {"checked_at": ago(hours=1), "state": "pending", "panel_status": "Pending", "seq": 1}
 SOON = NOW + timedelta(minutes=1)

@@ -11,7 +11,7 @@ from tracker.decide import Moment, RefillDecision, decide_refill
 from tracker.model import NotFound, Odd, Refill, RefillAnswer, RefillStatus
 from tracker.pace import Pacing
 from tracker.store.database import Database
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import anomalies, refill_transitions, refills
 
 MINUTE = timedelta(minutes=1)

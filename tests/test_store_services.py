@@ -9,7 +9,7 @@ from tracker.catalog import Difference, Doubt, Known, ServiceChange, compare
 from tracker.model import Service
 from tracker.store.database import Database
 from tracker.store.leases import Lease
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
 from tracker.store.schema import anomalies, panels, service_changes, services
 
 HOUR = timedelta(hours=1)

@@ -17,10 +17,11 @@ from filled import DAY, HOUR, MARCH, fill, live, status, whole_second
 from sqlalchemy import insert, select, text
 
 from tracker.errors import DatabaseUnfit
-from tracker.store import migrate, views
+from tracker.store import migrate
 from tracker.store.database import Database, opened
 from tracker.store.engine import reading, writing
-from tracker.store.memory import Memory
+from tracker.store.polling.memory import Memory
+from tracker.store.reading import views
 from tracker.store.schema import orders, transitions
 
 Rows = list[dict[str, Any]]

@@ -18,8 +18,8 @@ from terminal import Terminal
 from tracker.model import Counts, RoundRow, Status
 from tracker.simulator import Simulator
 from tracker.store.database import Database
+from tracker.store.following.tracking import NewOrder
 from tracker.store.leases import Lease
-from tracker.store.tracking import NewOrder
 
 REAL = datetime.now(UTC)
 MINUTE = timedelta(minutes=1)
@@ -204,7 +204,9 @@ def test_a_database_that_goes_away_is_missed_and_shown_again_once_it_is_back(
 
 
 def test_a_bug_of_ours_gives_the_terminal_back(sqlite_database: Database) -> None:
-    spoil = "import tracker.cli.screen.words as w; w.facts = None; from tracker.cli.main import main; main()"
+    spoil = (
+        "import tracker.cli.working.screen.words as w; w.facts = None; from tracker.cli.main import main; main()"
+    )
     env = {"TRACKER_DATABASE_URL": str(sqlite_database._engine.url)}
     with Terminal(["watch"], env=env, command=(sys.executable, "-c", spoil)) as terminal:
         assert terminal.ended() == 1
@@ -239,5 +241,6 @@ def test_without_a_database_it_says_how_to_make_one(tmp_path: Path, monkeypatch:
 
 
 def test_other_commands_do_not_wait_for_the_screens_library() -> None:
-    line = "import sys, tracker.cli.watch, tracker.cli.demo, tracker.cli.main; sys.exit('textual' in sys.modules)"
+    imports = "import sys, tracker.cli.working.watch, tracker.cli.working.demo, tracker.cli.main"
+    line = f"{imports}; sys.exit('textual' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0

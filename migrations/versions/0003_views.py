@@ -10,7 +10,10 @@ revision = "0003"
 down_revision = "0002"
 
 views = "dc64fa2c32075362"
-"""What `tracker.store.views.digest()` says of them: a test notices a definition that changed without a version."""
+"""What `tracker.store.reading.views.digest()` says of them.
+
+A test notices a definition that changed without a version.
+"""
 
 
 def upgrade() -> None:

@@ -20,7 +20,7 @@ from typing import Final
 
 from bench.common import Figures, apart, databases, peak_mib, plain
 
-from tracker.cli.export_run import run
+from tracker.cli.asking.export_run import run
 from tracker.store.database import opened
 
 EVENTS: Final = 10

@@ -22,7 +22,7 @@ from bench import past
 from bench.common import Figures, databases, plain
 
 from tracker.store.database import opened
-from tracker.store.history import History
+from tracker.store.reading.history import History
 
 Asked: TypeAlias = Callable[[], object]
 

@@ -8,8 +8,8 @@ from tracker.checks.finding import Finding, not_run, ok, roughly, warning
 from tracker.model import BATCH, OPEN_STATES
 from tracker.settings import Every, PanelSettings
 from tracker.store.database import Database
-from tracker.store.glance import Tally
-from tracker.store.panel_glance import PanelGlance
+from tracker.store.reading.glance import Tally
+from tracker.store.reading.panel_glance import PanelGlance
 
 CHECKS: Final = ("abilities", "lease", "lag", "catalog")
 

@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from tracker.model import Keep
 from tracker.panel import uptime
 from tracker.store.database import Database
-from tracker.store.retention import Pruned
+from tracker.store.upkeep.retention import Pruned
 
 STEP_SECONDS: Final = 1.0
 """From one step to the next: a thousand rows a second at the most, which nobody notices."""

@@ -8,22 +8,24 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from tracker.errors import DatabaseUnfit
-from tracker.store import backup, intake, leases, migrate, sizes, tracking
-from tracker.store.backup import Progress
+from tracker.store import leases, migrate
 from tracker.store.engine import open_engine
-from tracker.store.export import Export, Span
-from tracker.store.fitness import Fitness
-from tracker.store.glance import Glance
-from tracker.store.history import History
-from tracker.store.intake import Intake
-from tracker.store.intents import Intents
+from tracker.store.following import intake, tracking
+from tracker.store.following.intake import Intake
+from tracker.store.following.tracking import Followed, NewOrder, Untracked
+from tracker.store.journal.intents import Intents
 from tracker.store.leases import Held, Lease
-from tracker.store.memory import Memory
 from tracker.store.migrate import Schema
-from tracker.store.retention import Retention
-from tracker.store.sizes import Sizes
-from tracker.store.tracking import Followed, NewOrder, Untracked
-from tracker.store.vitals import PanelVitals, Patience, Size, Tally, look_at_vitals, measure, tally
+from tracker.store.polling.memory import Memory
+from tracker.store.reading.export import Export, Span
+from tracker.store.reading.glance import Glance
+from tracker.store.reading.history import History
+from tracker.store.reading.vitals import PanelVitals, Patience, Size, Tally, look_at_vitals, measure, tally
+from tracker.store.upkeep import backup, sizes
+from tracker.store.upkeep.backup import Progress
+from tracker.store.upkeep.fitness import Fitness
+from tracker.store.upkeep.retention import Retention
+from tracker.store.upkeep.sizes import Sizes
 
 
 class Database:
@@ -125,11 +127,11 @@ class Database:
         return Export(self._engine, name, columns, panel, Span(since, until))
 
     def sizes(self, now: datetime, *, exact: bool = False) -> Sizes:
-        """Return how large its tables are and how fast they grow; see `tracker.store.sizes`."""
+        """Return how large its tables are and how fast they grow; see `tracker.store.upkeep.sizes`."""
         return sizes.look(self._engine, now, exact=exact)
 
     def back_up(self, target: Path, progress: Progress = lambda _done, _all: None, *, force: bool = False) -> int:
-        """Write a backup of this moment to `target`; return its bytes; see `tracker.store.backup`."""
+        """Write a backup of this moment to `target`; return its bytes; see `tracker.store.upkeep.backup`."""
         return backup.back_up(self._engine, target, progress, force=force)
 
     def restoring(self, target: Path) -> str:

@@ -1,0 +1,1 @@
+"""Commands that change something at a panel."""

@@ -1,0 +1,1 @@
+"""Commands that bring orders in, and let them go."""

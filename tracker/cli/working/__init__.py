@@ -1,0 +1,1 @@
+"""Commands that poll, and the screen that shows it."""

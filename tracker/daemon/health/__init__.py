@@ -1,0 +1,1 @@
+"""How the daemon is, for people, probes and Prometheus."""

@@ -1,0 +1,1 @@
+"""Starting and ending to follow orders, one by one or by the hundred thousand."""

@@ -1,0 +1,1 @@
+"""What people read: lists, views, live screens, exports, how the work stands."""
