@@ -23,7 +23,7 @@ ENVIRON = {
     "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",  # /proc/sys/net, as on a real machine
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PATIENCE = 30
+PATIENCE = 60
 """Seconds until something is given up; only a failing test takes them."""
 
 
