@@ -263,6 +263,17 @@ def test_the_id_of_an_order_that_was_followed_before_is_not_believed_but_a_perso
     assert database.intents.resolve(uuid, "23501").order_id == "23501"
 
 
+def test_an_order_that_was_untracked_is_followed_again_when_a_person_says_that_it_was_bought(
+    database: Database,
+) -> None:
+    uuid = begin(database, ADD, Outcome("unknown", error="the reply was lost"))
+    follow(database, "23501")
+    assert database.untrack("acme", "23501").was_followed
+    database.intents.resolve(uuid, "23501")
+    [row] = table(database, orders)
+    assert (row["order_id"], row["closed_at"], row["service_id"]) == ("23501", None, "17")
+
+
 @pytest.mark.parametrize("wish", [ADD, REFILL], ids=lambda wish: wish.action)
 def test_a_confirmation_without_a_usable_id_is_kept_as_unknown(database: Database, wish: Wish) -> None:
     for bad in (None, "", "1,2", "1 2"):

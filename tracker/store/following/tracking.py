@@ -7,7 +7,7 @@ transaction of their own calls `follow` in it.
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Engine, Table, and_, case, func, select, update
+from sqlalchemy import Connection, Engine, and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.store.engine import writing
@@ -15,7 +15,17 @@ from tracker.store.following.intake import NewOrder, take_in
 from tracker.store.schema import orders, refills
 from tracker.store.types import utcnow
 
-__all__ = ["Followed", "NewOrder", "Untracked", "follow", "make_due", "track", "track_refill", "untrack"]
+__all__ = [
+    "Followed",
+    "NewOrder",
+    "Untracked",
+    "follow",
+    "follow_refill",
+    "make_due",
+    "track",
+    "track_refill",
+    "untrack",
+]
 
 SOME: Final = 500
 """Rows in one statement: far below SQLite's 32,766 parameters."""
@@ -101,17 +111,22 @@ def untrack(engine: Engine, panel: str, order_id: str) -> Untracked:
 _CLOSED: Final = {"closed_at": utcnow()}
 
 
-def _insert(engine: Engine, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Make an INSERT that leaves out what is there already, also where another program adds it right now."""
-    upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-    return upsert(table).on_conflict_do_nothing()
+def follow_refill(connection: Connection, panel: str, order_id: str, refill_id: str) -> bool:
+    """Follow a refill in the caller's `writing` transaction; False where it is followed already.
+
+    Its order is asked about again by the next round of refills, also where it was closed.
+    """
+    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = {"panel": panel, "order_id": order_id, "refill_id": refill_id}
+    # Left out where it is there already, also where another program adds it right now.
+    statement = upsert(refills).values(row).on_conflict_do_nothing().returning(refills.c.id)
+    return connection.execute(statement).first() is not None
 
 
 def track_refill(engine: Engine, panel: str, order_id: str, refill_id: str) -> bool:
-    """Follow a refill, and its order again if that was closed; False where the refill is followed already."""
-    row = {"panel": panel, "order_id": order_id, "refill_id": refill_id}
+    """Do `follow_refill` in a transaction of its own."""
     with writing(engine) as connection:
-        return connection.execute(_insert(engine, refills).values(row).returning(refills.c.id)).first() is not None
+        return follow_refill(connection, panel, order_id, refill_id)
 
 
 def make_due(engine: Engine, panel: str, order_ids: Sequence[str] | None = None) -> int:

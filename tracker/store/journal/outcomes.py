@@ -2,14 +2,14 @@
 
 from typing import Any, Final, TypeGuard
 
-from sqlalchemy import Connection, and_, func, select, union, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, select, union, update
 
 from tracker.errors import UsageFault
 from tracker.model import Intent, Outcome
+from tracker.store.following.tracking import NewOrder, follow, follow_refill
 from tracker.store.journal.obstacles import described
 from tracker.store.journal.rows import COLUMNS, LOST, UNFINISHED, among, as_intent, key_of
-from tracker.store.schema import intents, orders, refills
+from tracker.store.schema import intents, orders
 from tracker.store.types import utcnow
 
 LONGEST_ID: Final = 100
@@ -81,9 +81,7 @@ def _made(connection: Connection, intent: Intent, made: str | None) -> dict[str,
         return {}
     if intent.action == "add":
         return {"order_id": made, "order_key": _follow(connection, intent, made)}
-    row = {"panel": intent.panel, "order_id": intent.order_id, "refill_id": made}
-    # An open refill of that id is followed already.
-    connection.execute(_upsert(connection)(refills).values(row).on_conflict_do_nothing())
+    follow_refill(connection, intent.panel, str(intent.order_id), made)  # a refill has its order
     return {"refill_id": made}
 
 
@@ -180,26 +178,18 @@ def _owner(connection: Connection, intent: Intent, order_id: str) -> str | None:
 
 def _follow(connection: Connection, intent: Intent, order_id: str) -> int:
     """Follow the order that an `add` placed, and return its key; what is known of it already stays."""
-    known = {
-        "service_id": intent.service_id,
-        "link": intent.link,
-        "quantity": intent.quantity,
-        "runs": _number(intent.payload.get("runs")),
-        "interval": _number(intent.payload.get("interval")),
-        "ref": intent.ref,
-        "ordered_at": intent.sent_at,
-    }
-    statement = _upsert(connection)(orders).values(panel=intent.panel, order_id=order_id, **known)
-    statement = statement.on_conflict_do_update(
-        index_elements=[orders.c.panel, orders.c.order_id],
-        set_={name: func.coalesce(orders.c[name], statement.excluded[name]) for name in known},
+    placed = NewOrder(
+        order_id,
+        service_id=intent.service_id,
+        link=intent.link,
+        quantity=intent.quantity,
+        runs=_number(intent.payload.get("runs")),
+        interval=_number(intent.payload.get("interval")),
+        ref=intent.ref,
+        ordered_at=intent.sent_at,
     )
-    key: int = connection.execute(statement.returning(orders.c.id)).scalar_one()
-    return key
-
-
-def _upsert(connection: Connection) -> Any:  # noqa: ANN401  # the INSERT of either dialect
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    [followed] = follow(connection, intent.panel, [placed])
+    return followed.key
 
 
 def _number(text: str | None) -> int | None:
