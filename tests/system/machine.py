@@ -87,7 +87,8 @@ class Machine:
         for child in psutil.Process(self._nspawn.pid).children():
             with suppress(FileNotFoundError):  # a helper that has just ended
                 if Path(f"/proc/{child.pid}/ns/pid").readlink() != ours:
-                    return child.pid
+                    pid: int = child.pid
+                    return pid
         return 0
 
     def close(self) -> None:
