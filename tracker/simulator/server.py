@@ -114,6 +114,10 @@ class Simulator:
         """Return the words that were said about a refill, as `served` does."""
         return [served.panel_status for served in self._record.served(f"refill/{refill_id}")]
 
+    def subjects(self) -> list[str]:
+        """Return every order (and `refill/ID`) that anything was said about."""
+        return self._record.subjects()
+
     def misbehave(
         self, name: str, *, times: int | None = None, share: float = 1.0, action: str | None = None
     ) -> None:
