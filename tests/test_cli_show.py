@@ -26,7 +26,7 @@ def type_(
 
 def test_json_has_the_head_the_timeline_and_the_intents(type_: Type) -> None:
     told = json.loads(type_("show acme/23501 --json")[1])
-    assert set(told) == {"order", "timeline", "intents"}
+    assert set(told) == {"order", "timeline", "refills", "intents"}
     head = told["order"]
     assert (head["order_id"], head["delivered_share"], head["silent_seconds"]) == ("23501", 1.0, None)
     assert [(row["state"], row["lasted_seconds"], row["after_seconds"]) for row in told["timeline"]] == [
@@ -106,3 +106,16 @@ def test_what_was_asked_of_an_order_is_told_with_it(history: str, type_: Type) -
     assert "the panel refused: Order cannot be cancelled" in out
     [intent] = json.loads(type_("show 23502 --json")[1])["intents"]
     assert (intent["action"], intent["asked"]) == ("cancel", "cancel of order acme/23502")
+
+
+def test_its_refills_are_told_with_it(history: str, type_: Type) -> None:
+    sql(history, "INSERT INTO refills (panel, order_id, refill_id) VALUES ('acme', '23501', 'r9')")
+    out = type_("show acme/23501")[1]
+    assert "refill r1" in out
+    assert "completed, " in out
+    assert "requested, not answered yet" in out
+    told = json.loads(type_("show acme/23501 --json")[1])["refills"]
+    assert [(refill["refill_id"], refill["state"]) for refill in told] == [
+        ("r1", "completed"),
+        ("r9", "requested"),
+    ]

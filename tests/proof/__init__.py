@@ -1,5 +1,5 @@
 """The promises of the design, proven at length: `python -m proof` in `tests/` prints a table of figures.
 
 Each module proves one thing: its `prove` yields figures, for a short profile (which a test of the suite runs as
-well) or the long one. What a module finds broken it raises as an AssertionError, with what is needed to see it again.
+well) or for the long one. What is found broken is raised as an AssertionError that says how to see it again.
 """

@@ -1,7 +1,7 @@
 """What a proof tells: figures, one a row of the table in `docs/reliability.md`."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 
 class Figure(NamedTuple):
@@ -31,3 +31,23 @@ class Profile(NamedTuple):
 
 Proof: TypeAlias = Callable[[Profile, str], Iterator[Figure]]
 """Called with a profile and the URL of an empty, migrated database (SQLite or Postgres) of its own."""
+
+Rows: TypeAlias = Mapping[str, Sequence[Figure]]
+"""Module -> its figures."""
+
+HEAD: Final = "| `--only` | promises | what was done | times | found |\n|---|---|---|---:|---|\n"
+
+
+def table(rows: Rows, before: str = "") -> str:
+    """Return a table in Markdown; the rows of modules that are not in `rows` are taken over from `before`."""
+    old = [line for line in before.splitlines() if line.startswith("| ")][1:]
+    kept: dict[str, list[str]] = {}
+    for line in old:
+        kept.setdefault(line.split("|")[1].strip(), []).append(line)
+    new = {name: [_line(name, figure) for figure in figures] for name, figures in rows.items()}
+    return HEAD + "\n".join(line for lines in (kept | new).values() for line in lines) + "\n"
+
+
+def _line(name: str, figure: Figure) -> str:
+    cells = [name, figure.promises, figure.what, f"{figure.times:,}", figure.result]
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', '¦') for cell in cells)} |"

@@ -15,7 +15,7 @@ from tracker.cli.columns import Column, Format
 from tracker.cli.completion import complete_panels
 from tracker.cli.options import config_option, database, find_order, format_options, show_rows
 from tracker.cli.out import show_facts, show_json, show_picture, show_text
-from tracker.cli.quantities import money
+from tracker.cli.quantities import duration, money
 from tracker.errors import UsageFault
 
 TIMELINE: Final = (
@@ -55,14 +55,16 @@ def show(order: str, panel: str | None, format_: Format, config: Path | None, *,
     head = find_order(opened, order, panel)
     timeline = [{**row, "state": row["to_state"]} for row in opened.history.timeline(head["id"])]
     intents = opened.intents.of_order(head["id"])
+    refills = opened.history.refills(head["panel"], order_id=head["order_id"], limit=None)[::-1]
     name = f"{head['panel']}/{head['order_id']}"
     if format_ == "json":
         known = {column.name: head[column.name] for column in ORDERS}
         rows = [{column.name: row[column.name] for column in TIMELINE} for row in timeline]
-        show_json({"order": known, "timeline": rows, "intents": [intent_row(intent) for intent in intents]})
+        asked = [intent_row(intent) for intent in intents]
+        show_json({"order": known, "timeline": rows, "refills": refills, "intents": asked})
         return
     if format_ == "table":
-        _tell_head(name, head, told_of(intents, head, now))
+        _tell_head(name, head, [*told_of(intents, head, now), *_told_of_refills(refills, now)])
         if sys.stdout.isatty() if plot is None else plot:
             _draw(head, timeline, now, wanted=bool(plot))
         click.echo()
@@ -75,6 +77,16 @@ def _tell_head(name: str, head: Mapping[str, Any], asked: Sequence[tuple[str, st
     known = {**head, "charge": None if charge is None else money(charge, head["currency"])}
     told = [(column, known[column.name]) for column in ORDERS if column.name not in UNTOLD]
     show_facts([*told, *((Column(label), value) for label, value in asked)])
+
+
+def _told_of_refills(refills: Sequence[Mapping[str, Any]], now: datetime) -> list[tuple[str, str]]:
+    """Return the state of each refill as (label, value), oldest first."""
+    return [
+        (f"refill {row['refill_id']}", f"{row['state']}, {duration((now - row['state_at']).total_seconds())} ago")
+        if row["seq"]
+        else (f"refill {row['refill_id']}", "requested, not answered yet")
+        for row in refills
+    ]
 
 
 def _draw(head: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]], now: datetime, *, wanted: bool) -> None:

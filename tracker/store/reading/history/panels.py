@@ -78,6 +78,7 @@ class PanelReads(Reader):
         panel: str | None = None,
         *,
         service: str | None = None,
+        order_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         sort: str | None = None,
@@ -94,7 +95,8 @@ class PanelReads(Reader):
             .join_from(
                 refills, orders, and_(orders.c.panel == r.panel, orders.c.order_id == r.order_id), isouter=True
             )
-            .where(*equal(r.panel, panel), *equal(orders.c.service_id, service), *within(r.state_at, since, until))
+            .where(*equal(r.panel, panel), *equal(r.order_id, order_id), *equal(orders.c.service_id, service))
+            .where(*within(r.state_at, since, until))
         )
         return self._list(statement, [r.id.desc()], sort, limit)
 
