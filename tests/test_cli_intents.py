@@ -47,6 +47,11 @@ def test_intents_are_listed_newest_first_in_every_format(desk: Desk) -> None:
     assert rows[1]["payload"]["link"] == LINK
     assert [row["uuid"] for row in desk.json("intents --state unknown --state rejected")] == [lost]
     assert [row["uuid"] for row in desk.json("intents --limit 1")] == [lost]
+    assert [row["uuid"] for row in desk.json("intents --sort sent_at --since 1h")] == [rows[1]["uuid"], lost]
+    assert desk.json("intents --columns state,link --since 1h --limit 1") == [
+        {"state": "unknown", "link": "https://example.com/p/2"}
+    ]
+    assert desk.type("intents --until 1h")[1] == "No intent that was sent before 1h ago is known.\n"
     out = desk.type("intents")[1]
     assert lost[:8] in out
     assert lost not in out

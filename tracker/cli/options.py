@@ -30,7 +30,6 @@ __all__ = [
     "database",
     "find_order",
     "format_options",
-    "limit_option",
     "open_database",
     "panel_option",
     "require_panel",
@@ -93,7 +92,6 @@ since_option = click.option(
 )
 until_option = click.option("--until", type=Moment(), help="Only before then, written alike.")
 LIMIT = click.IntRange(1, 1_000_000_000)
-limit_option = click.option("--limit", type=LIMIT, default=50, show_default=True, help="At most so many rows.")
 
 
 def format_options(command: F) -> F:

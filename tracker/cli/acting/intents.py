@@ -10,9 +10,9 @@ import click
 
 from tracker.cli.acting.evidence import conclusion
 from tracker.cli.acting.journal import INTENTS, in_words, intent_row, short
-from tracker.cli.columns import Column, Format, usual
+from tracker.cli.columns import Column
 from tracker.cli.following.given import given, id_of
-from tracker.cli.options import config_option, database, format_options, limit_option, panel_option
+from tracker.cli.options import Asked, asking, config_option, database
 from tracker.cli.out import show_facts, show_json, show_rows
 from tracker.cli.quantities import money
 from tracker.errors import EXIT_FAILED, EXIT_OK, TrackerError, UsageFault
@@ -37,25 +37,23 @@ _APPEARED: Final = (
 @click.option(
     "--state", "states", type=click.Choice(INTENT_STATES), multiple=True, help="Only these; may be given again."
 )
-@panel_option
-@limit_option
-@format_options
-@config_option
-def intents(states: Sequence[str], panel: str | None, limit: int, format_: Format, config: Path | None) -> None:
+@asking(*INTENTS)
+def intents(asked: Asked, *, states: Sequence[str]) -> None:
     """List what was sent to add, refill and cancel, newest first, and what came of it.
 
     confirmed: the panel said yes. rejected: it said no. unsent: it never arrived. unknown: it may have been done,
     so find out and tell `tracker resolve`. resolved: somebody did.
     """
-    opened = database(config)
+    how = asked.how(INTENTS)
+    opened = database(asked.config)
     with suppress(TrackerError):  # who may only read sees it as it stands
         opened.intents.recover()
-    rows = [intent_row(intent) for intent in opened.intents.list(panel, states, limit=limit)]
-    if format_ == "table":
+    rows = [intent_row(intent) for intent in opened.intents.list(asked.panel, states, **asked.span, **how)]
+    if asked.format_ == "table":
         rows = [{**row, "uuid": short(str(row["uuid"]))} for row in rows]
     what = f" {' or '.join(states)}" if states else ""
-    where = "" if panel is None else f" of panel {panel}"
-    show_rows(rows, usual(INTENTS, format_), format_, f"No{what} intent{where} is known.")
+    sent = f" that was sent{asked.period}" if asked.period else ""
+    asked.show(rows, INTENTS, f"No{what} intent{asked.where}{sent} is known.")
 
 
 @click.command()

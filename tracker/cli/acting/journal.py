@@ -25,9 +25,10 @@ INTENTS: Final = (
     Column("price", right=True, rank=6),
     Column("currency", rank=7),
     Column("link", rank=10),
-    Column("note", fold=True, rank=9),
+    Column("note", fold=True, rank=9, made=True),
     *(Column(name, more=True) for name in ("quantity", "payload", "balance_before", "balance_after")),
-    *(Column(name, more=True) for name in ("deadline_at", "finished_at", "error", "resolution", "asked")),
+    *(Column(name, more=True) for name in ("deadline_at", "finished_at", "error", "resolution")),
+    Column("asked", more=True, made=True),
 )
 """An intent as a row; tables show the beginning of its uuid."""
 

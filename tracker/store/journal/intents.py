@@ -14,6 +14,7 @@ Nothing leaves confirmed, rejected, unsent and resolved. Needs no lease: people 
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from tracker.store.engine import reading
 from tracker.store.journal import evidence, obstacles, outcomes
 from tracker.store.journal.evidence import Evidence
 from tracker.store.journal.rows import COLUMNS, LOST, UNFINISHED, as_intent, key_of, load, packed, turn
+from tracker.store.reading.history.rows import equal, sorting, within
 from tracker.store.schema import intents
 from tracker.store.types import utc_after
 
@@ -170,16 +172,25 @@ class Intents:
         with reading(self._engine) as connection:
             return evidence.about(connection, intent)
 
-    def list(self, panel: str | None = None, states: Sequence[str] = (), *, limit: int | None = 50) -> Found:
-        """Return intents, of one panel and in these states where given: newest first."""
-        statement = select(*COLUMNS).order_by(intents.c.sent_at.desc(), intents.c.uuid.desc())
-        if panel is not None:
-            statement = statement.where(intents.c.panel == panel)
+    def list(
+        self,
+        panel: str | None = None,
+        states: Sequence[str] = (),
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        sort: str | None = None,
+        limit: int | None = 50,
+    ) -> Found:
+        """Return intents, of one panel, in these states and sent in the span where given: newest first."""
+        i = intents.c
+        statement = select(*COLUMNS).where(*equal(i.panel, panel), *within(i.sent_at, since, until))
         if states:
-            statement = statement.where(intents.c.state.in_(states))
+            statement = statement.where(i.state.in_(states))
         if states and {"sending", "unknown"}.issuperset(states):
             statement = statement.where(UNFINISHED)  # so that their small index is used
-        return self._found(statement.limit(limit))
+        usual = (i.sent_at.desc(), i.uuid.desc())
+        return self._found(statement.order_by(*sorting(statement, sort), *usual).limit(limit))
 
     def _found(self, statement: Select[*tuple[Any, ...]]) -> Found:
         with reading(self._engine) as connection:
