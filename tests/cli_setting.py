@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from simulation import until
+from simulation import PATIENCE, until
 from sqlalchemy import Connection, create_engine, text
+from warm import Warm
 
 from tracker.cli.main import run
 from tracker.daemon.service import Daemon
@@ -26,6 +27,7 @@ from tracker.store.database import Database
 KEY = "k3y-planted-0f1e2d3c4b5a"
 OFTEN = Every(statuses=1.0, refills=1.0, balance=1.0, catalog=1.0)
 TRACKER = (sys.executable, "-m", "tracker")
+"""What a shell starts; see `warm` for what starts sooner."""
 
 
 def configure(
@@ -67,12 +69,12 @@ def sql(database_url: str, statement: str, **values: object) -> Sequence[Any]:
         return result.all() if result.returns_rows else ()
 
 
-def typed(*arguments: str, config: Path | None = None, seconds: float = 20) -> subprocess.CompletedProcess[str]:
+def typed(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `tracker` as a process of its own until it ends."""
     named = () if config is None else ("--config", str(config))
-    return subprocess.run(
-        [*TRACKER, *arguments, *named], capture_output=True, text=True, timeout=seconds, check=False
-    )
+    with Warm([*arguments, *named], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, err = process.communicate(PATIENCE)
+    return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
 
 def typed_here(*arguments: str) -> int:
@@ -109,10 +111,7 @@ class Running:
     """`tracker run` as a process of its own, its log lines kept as they come; killed at the end of the block."""
 
     def __init__(self, config: Path, *arguments: str) -> None:
-        command = [*TRACKER, "run", "--config", str(config), *arguments]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+        self.process = Warm(["run", "--config", str(config), *arguments], stderr=subprocess.PIPE)
         self.raw: list[str] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -139,7 +138,7 @@ class Running:
         """Send a signal to the process."""
         self.process.send_signal(number)
 
-    def ended(self, seconds: float = 10) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         """Wait for the end and return the exit code; below 0: the signal that killed it."""
         code = self.process.wait(seconds)
         self._reader.join()
@@ -185,5 +184,5 @@ def daemon_in_a_thread(
         yield daemon, ended
     finally:
         daemon.stopping.set()
-        thread.join(10)
+        thread.join(PATIENCE)
         assert not thread.is_alive()

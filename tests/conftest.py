@@ -2,20 +2,50 @@
 
 import atexit
 import itertools
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tracker.store import leases
 from tracker.store.database import Database, opened
+from tracker.store.journal import rows
 from tracker.store.leases import Lease
 from tracker.store.polling.memory import Memory
 from tracker.store.schema import metadata
 
 PANEL = "acme"
+
+# Where the machine stands still, a test does so in the middle of a write: that is no daemon to be taken over from.
+vars(rows)["PAUSE_LIMIT"] = vars(leases)["PAUSE_LIMIT"] = "60s"
+vars(leases)["_MINE"] = leases._checks()
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, which some tests are about; what a script starts in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A slow machine is no fault of the code that a property test draws examples for.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Write to the disk what an installation has left to be written, or the first commits would wait for it."""
+    if not hasattr(session.config, "workerinput"):
+        os.sync()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two tests on each core: half of their time they wait for intervals, leases and other processes."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 class Postgres:
@@ -28,6 +58,7 @@ class Postgres:
         # Nothing here outlives the session, so nothing needs to reach the disk.
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             self.run(f"ALTER SYSTEM SET {setting} = off")
+        self.run("ALTER SYSTEM SET max_wal_size = '64MB'")  # or each worker would fill a gigabyte
         self.run("SELECT pg_reload_conf()")
         self.run("CREATE DATABASE migrated")
         with opened(self.url("migrated")) as database:

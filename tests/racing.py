@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from cli_setting import KEY, configure, plain, sql
 from promises import broken
-from simulation import until
+from simulation import PATIENCE, until
 from sqlalchemy import text
 
 from tracker.simulator import Simulator
@@ -167,7 +167,7 @@ class Track:
         for racer in self.racers:
             racer.signal(signal.SIGTERM)
         for racer in self.racers:
-            racer.process.join(20)
+            racer.process.join(PATIENCE)
 
     def violations(self) -> list[str]:
         """Return what must never have happened: rows by one that did not hold the lease, and broken promises."""

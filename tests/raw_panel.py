@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs
 
-LONG = 10.0
+LONG = 60.0
 """Seconds that anything in these tests may take before it counts as hung."""
 
 
@@ -55,6 +55,7 @@ class RawPanel:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/api/v2"
         self._open: list[socket.socket] = []
+        self._failed: list[BaseException] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -74,6 +75,8 @@ class RawPanel:
         for thread in self._threads:
             thread.join(LONG)
             assert not thread.is_alive()
+        if self._failed:
+            raise self._failed[0] from exc
 
     def _accept(self) -> None:
         while True:
@@ -99,8 +102,10 @@ class RawPanel:
                 if reply is None:
                     return
                 sock.sendall(reply)
-        except OSError:
+        except OSError:  # the other side has had enough
             return
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread of the test
+            self._failed.append(error)
         finally:
             sock.close()
 

@@ -2,9 +2,11 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -14,7 +16,9 @@ from tracker.simulator import ManualClock, Simulator
 KEY = "k3y"
 LINK = "https://example.com/p/1"
 
-PATIENCE = 40
+T = TypeVar("T")
+
+PATIENCE = 60
 """Seconds until a test gives up on something; only a failing one takes them, however busy the machine is."""
 
 
@@ -33,7 +37,7 @@ def ask(panel: Simulator, action: str, **fields: object) -> Any:  # noqa: ANN401
 def connect(panel: Simulator, action: str, connection: str = "close", **fields: str) -> socket.socket:
     """Send a request over a socket of its own, which the caller reads and closes."""
     form = urlencode({"key": KEY, "action": action, **fields}).encode()
-    sock = socket.create_connection(("127.0.0.1", panel.port), timeout=10)
+    sock = socket.create_connection(("127.0.0.1", panel.port), timeout=PATIENCE)
     head = f"POST /api/v2 HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {len(form)}\r\n\r\n"
     sock.sendall(head.encode() + form)
     return sock
@@ -49,6 +53,47 @@ def raw(panel: Simulator, action: str, **fields: str) -> tuple[bytes, bool]:
         except ConnectionResetError:
             return data, True
     return data, False
+
+
+class Awake:
+    """A clock for the time of a block. It stands still while the process does, which a loaded machine may stop."""
+
+    BEAT: Final = 0.02
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        """So many have passed since the block began."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat)
+
+    def _beat(self) -> None:
+        last = time.monotonic()
+        while not self._over.wait(self.BEAT):
+            now = time.monotonic()
+            self.seconds += min(now - last, 5 * self.BEAT)
+            last = now
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def undisturbed(act: Callable[[], T]) -> T:
+    """Return what `act` does in time; do it again where it failed while the process was stopped for a while."""
+    while True:
+        began = time.monotonic()
+        with Awake() as awake:
+            try:
+                return act()
+            except Exception:
+                if time.monotonic() - began < awake.seconds + 0.5:
+                    raise
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

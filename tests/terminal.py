@@ -12,10 +12,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyte
-from cli_setting import TRACKER
+from simulation import PATIENCE
+from warm import Warm
 
 
 class Paper(pyte.HistoryScreen):
@@ -41,7 +42,7 @@ def _inherited() -> dict[str, str]:
 
 
 class Terminal:
-    """`tracker` (or `command`) on a real pseudo terminal of a given size; killed at the end of the block."""
+    """`tracker` (or another command) on a real pseudo terminal of a given size; killed at the end of the block."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Terminal:
         lines: int = 24,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        command: Sequence[str] = TRACKER,
+        command: Sequence[str] = (),
     ) -> None:
         self._ours, theirs = os.openpty()
         self._size(columns, lines)
@@ -60,15 +61,16 @@ class Terminal:
         self._columns = columns
         self._closed = False
         self.raw = b""
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=cwd,
-            # Pyte prints a part of the sequences of kitty's keyboards, which real terminals leave alone.
-            env={**_inherited(), "TERM": "xterm-256color", "TEXTUAL_DISABLE_KITTY_KEY": "1", **(env or {})},
-            start_new_session=True,
+        how: dict[str, Any] = {
+            "stdin": theirs,
+            "stdout": theirs,
+            "stderr": theirs,
+            "cwd": cwd,
+            "env": {**_inherited(), "TERM": "xterm-256color", **(env or {})},
+            "start_new_session": True,
+        }
+        self.process: Warm | subprocess.Popen[bytes] = (
+            subprocess.Popen([*command, *arguments], **how) if command else Warm(arguments, **how)
         )
         os.close(theirs)
 
@@ -107,7 +109,7 @@ class Terminal:
         self._stream.feed(piece)
         return bool(piece)
 
-    def until(self, *texts: str, seconds: float = 40) -> list[str]:
+    def until(self, *texts: str, seconds: float = PATIENCE) -> list[str]:
         """Return the screen as soon as it shows all of `texts`."""
         end = time.monotonic() + seconds
         while missing := [text for text in texts if text not in "\n".join(self.screen())]:
@@ -115,7 +117,7 @@ class Terminal:
             assert time.monotonic() < end, f"no {missing} in {seconds} s: {self.screen()}"
         return self.screen()
 
-    def ended(self, seconds: float = 20) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         """Read to the end and return the exit code."""
         end = time.monotonic() + seconds
         while self.read():

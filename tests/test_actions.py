@@ -399,10 +399,18 @@ def test_a_reply_that_comes_too_late_leaves_the_outcome_unknown(sqlite_database:
     def answer(asked: Asked) -> None:
         asked.over.wait(LONG)
 
-    late = pytest.raises(OutcomeUnknown, match="did not answer completely in time")
-    with at(answer, sqlite_database, seconds=1.0) as (_, acting), late:
-        acting.add("7", link=LINK, check=False)
+    for seconds in LONGER:
+        late = pytest.raises((OutcomeUnknown, Unsent))
+        with at(answer, sqlite_database, seconds=seconds) as (_, acting), late as caught:
+            acting.add("7", link=f"{LINK}-{seconds}", check=False)
+        if caught.type is OutcomeUnknown:
+            break
+    assert "did not answer completely in time" in str(caught.value)
+    assert sqlite_database.intents.list()[0].state == "unknown"
 
+
+LONGER = (1.0, 5.0, LONG)
+"""Seconds for a request that gets no answer; a busy machine may use up the first ones before it is sent."""
 
 PAUSED = f"""
 import os, signal, sys
@@ -415,10 +423,10 @@ def pause(event, _):
         armed.clear()
         os.kill(os.getpid(), signal.SIGSTOP)
 
-url, database_url = sys.argv[1:]
+url, database_url, seconds = sys.argv[1:]
 with opened(database_url) as database:
     panel = PanelSettings("acme", url, Secret("{KEY}"), None, 0)
-    with actions.connected(panel, database, balances=False, seconds=1.0) as acting:
+    with actions.connected(panel, database, balances=False, seconds=float(seconds)) as acting:
         prepared = acting.prepare("7", dict(link="{LINK}"), check=False)
         armed = [True]
         sys.addaudithook(pause)
@@ -433,24 +441,29 @@ def test_a_process_that_was_paused_after_the_commit_sends_nothing_once_its_time_
     sqlite_database: Database,
 ) -> None:
     with RawPanel(nothing) as panel:
-        command = [sys.executable, "-c", PAUSED, panel.url, str(sqlite_database._engine.url)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
-        assert only(sqlite_database).state == "sending"
-        ends = uptime() + 1.0
+        for seconds in LONGER:
+            command = [sys.executable, "-c", PAUSED, panel.url, str(sqlite_database._engine.url), str(seconds)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            status = psutil.Process(process.pid).status
+            until(lambda: status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE})  # noqa: B023 - used at once
+            if status() == psutil.STATUS_STOPPED:
+                break
+            process.communicate()
+        assert sqlite_database.intents.list()[0].state == "sending"
+        ends = uptime() + seconds
         until(lambda: uptime() > ends)
         process.send_signal(signal.SIGCONT)
         told, _ = process.communicate(timeout=LONG)
     assert told.startswith("Unsent acme: add of service 7: 127.0.0.1 could not be reached in time")
     assert panel.asked == []
-    assert only(sqlite_database).state == "unsent"
+    assert {intent.state for intent in sqlite_database.intents.list()} == {"unsent"}
 
 
 @contextmanager
 def locked(database: Database) -> Iterator[sqlite3.Connection]:
     """Write to a SQLite database from elsewhere, and do not come to an end."""
     path = str(database._engine.url.database)
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+    with closing(sqlite3.connect(path, LONG, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
 

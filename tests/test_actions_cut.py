@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import pytest
 from books import NOW
 from cli_setting import KEY, settings_of, sql
+from simulation import PATIENCE
 
 from tracker import actions
 from tracker.actions import Actions
@@ -64,7 +65,8 @@ class Proxy:
     def close(self) -> None:
         self.over.set()
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -77,14 +79,14 @@ class Proxy:
             threads.append(threading.Thread(target=self._serve, args=(client, self.cut)))
             threads[-1].start()
         for thread in threads:
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def _serve(self, client: socket.socket, cut: Cut | None) -> None:
         passed: dict[Side, int] = {"request": 0, "reply": 0}
         self.passed = passed
         with client, socket.create_connection(("127.0.0.1", self._panel.port)) as panel, suppress(OSError):
             while True:
-                for source in select.select([client, panel], [], [], 10)[0]:
+                for source in select.select([client, panel], [], [], PATIENCE)[0]:
                     side: Side
                     side, target = ("request", panel) if source is client else ("reply", client)
                     data = source.recv(65536)
@@ -104,7 +106,7 @@ class Proxy:
             return
         if how == "fin":
             client.shutdown(socket.SHUT_WR)
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         while not self.over.is_set() and client.recv(65536):
             pass
 
@@ -116,7 +118,7 @@ def cheapest(panel: Simulator) -> Service:
 
 
 @contextmanager
-def proxied(panel: Simulator, database: Database, seconds: float = 10.0) -> Iterator[tuple[Proxy, Actions]]:
+def proxied(panel: Simulator, database: Database, seconds: float = PATIENCE) -> Iterator[tuple[Proxy, Actions]]:
     """A proxy, and actions at the panel behind it, which know the catalog already."""
     proxy = Proxy(panel)
     try:
@@ -195,16 +197,17 @@ def test_a_connection_cut_at_any_byte_leaves_every_order_with_its_one_intent(
     panel: Simulator, sqlite_database: Database
 ) -> None:
     length = whole(panel, sqlite_database)
-    ways: tuple[How, ...] = ("fin", "rst")
-    cuts = [Cut(of, after, how) for of in length for after in range(length[of] + 1) for how in ways]
-    told = in_turn(panel, sqlite_database, cuts, seconds=10, threads=3)
+    ways: tuple[How, How] = ("fin", "rst")
+    cuts = [Cut(of, after, ways[after % 2]) for of in length for after in range(length[of] + 1)]
+    cuts += [Cut(of, end, how) for of in length for end in (0, length[of]) for how in ways if how != ways[end % 2]]
+    told = in_turn(panel, sqlite_database, cuts, seconds=PATIENCE, threads=3)
     for cut, state in told.items():
         arrived = cut.of == "reply" and cut.after == length["reply"]
         assert state == "confirmed" if arrived else state in {"unknown", "unsent"}, cut
     by_state = prove(panel, sqlite_database)
     assert by_state == Counter(told.values()) + Counter(["confirmed"])
-    assert by_state["unknown"] > 800
-    assert len(panel.world.order_ids()) > length["reply"] * 2
+    assert by_state["unknown"] > 400
+    assert len(panel.world.order_ids()) > length["reply"]
 
 
 def test_a_panel_that_falls_silent_at_any_moment_leaves_the_outcome_unknown(
@@ -225,7 +228,7 @@ def test_a_process_killed_at_any_statement_or_socket_call_leaves_every_order_wit
     memory.services.write(Difference([service], [], []), NOW)
     script = Path(__file__).with_name("killed_add.py")
     command = [sys.executable, str(script), panel.url, database_url, service.service_id, str(service.min)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     edges = done.stdout.splitlines()
     assert edges[-1] == "end", done.stderr
     assert {"after send", "before recv", "before COMMIT", "after COMMIT"} <= set(edges)

@@ -16,6 +16,8 @@ from tracker.daemon.status import DaemonStatus, Figures, PanelStatus, Requests
 from tracker.store.reading.panel_glance import PanelGlance
 from tracker.store.reading.vitals import PanelVitals, Size, Tally
 
+pytestmark = pytest.mark.once
+
 DEPLOY = Path(__file__).parents[1] / "deploy"
 RULES = (DEPLOY / "alerts.yml").read_text()
 NAMES = re.findall(r"- alert: (\w+)", RULES)

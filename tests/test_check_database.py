@@ -49,6 +49,13 @@ def counts(database_url: str) -> list[int]:
 # The database itself
 
 
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the file system of the tests for one that outlives a reboot, wherever it is."""
+    monkeypatch.setattr(storage, "FLEETING", {})
+
+
+@pytest.mark.usefixtures("lasting")
 def test_a_sound_database_is_tried_without_a_trace(database: Database, database_url: str) -> None:
     database.acquire(PANEL, "somebody", 60)
     before = counts(database_url)
@@ -59,6 +66,7 @@ def test_a_sound_database_is_tried_without_a_trace(database: Database, database_
     assert ("SQLite 3." in found["database"].said) or ("PostgreSQL " in found["database"].said)
 
 
+@pytest.mark.usefixtures("lasting")
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
     found = look(f"sqlite:///{tmp_path}/state/tracker.db")
     assert results(found) == {"file_system": "ok", "disk": "ok", "database": "failed"} | dict.fromkeys(

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from cli_setting import KEY, TRACKER, Type, configure, sql, typed, typed_here, typist
+from simulation import PATIENCE
 from terminal import Terminal
+from warm import Warm
 
 from tracker.cli.main import COMMANDS
 from tracker.cli.render import FORMATS
@@ -250,8 +252,8 @@ def test_a_terminal_shows_the_columns_that_matter_whole(shop: Shop, columns: int
 
 
 def test_the_simulated_panel_prints_its_orders_and_where_it_listens() -> None:
-    command = [*TRACKER, "simulate", "--orders", "3", "--seed", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    arguments = ["simulate", "--orders", "3", "--seed", "1"]
+    with Warm(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         assert first.startswith("A panel listens at http://127.0.0.1:")
@@ -260,7 +262,7 @@ def test_the_simulated_panel_prints_its_orders_and_where_it_listens() -> None:
         assert taken.returncode == 2
         assert f"Port {port} cannot be used" in taken.stderr
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(PATIENCE)
     assert (process.returncode, len(out.splitlines())) == (0, 3)
 
 

@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from acting_setting import LINK, Desk, desk_at, simulator
 from cli_setting import KEY, TRACKER, configure, typist
 from raw_panel import RawPanel, ok
-from simulation import until
+from simulation import PATIENCE, until
 from terminal import Terminal
+from warm import Warm
 
 from tracker.actions import FORMS, LISTS
 from tracker.cli.acting.wishes import FIELDS
@@ -139,7 +141,9 @@ def test_a_terminal_is_asked_after_it_saw_price_and_balance(
         assert desk.sent("add") == 0
         if isinstance(answer, str):
             terminal.press(answer)
-        else:
+        else:  # what comes between the question and the reading of its answer is seen only after the answer
+            waiting = psutil.Process(terminal.process.pid)
+            until(lambda: waiting.status() == psutil.STATUS_SLEEPING, "it to wait for an answer")
             terminal.process.send_signal(answer)
         assert terminal.ended() == code
         assert ("Nothing was sent." in "\n".join(terminal.screen())) == (code == 1)
@@ -264,11 +268,11 @@ def test_the_word_of_the_panel_counts_where_nothing_is_checked(desk: Desk) -> No
 
 def test_a_signal_lets_the_request_go_and_writes_that_nobody_knows(desk: Desk) -> None:
     desk.panel.misbehave("stall", action="add")
-    command = [*TRACKER, *shlex.split(desk.order()), "--json", "--config", str(desk.config)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    arguments = [*shlex.split(desk.order()), "--json", "--config", str(desk.config)]
+    with Warm(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         until(lambda: desk.sent("add") == 1, "the order has arrived")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(PATIENCE)
     assert process.returncode == 6
     assert json.loads(out)["state"] == "unknown"
     assert "tracker resolve" in err
@@ -299,19 +303,19 @@ def test_no_text_of_a_panel_reaches_the_terminal_raw(
 
 @pytest.mark.parametrize("form", ["", "--json"])
 def test_what_was_bought_but_cannot_be_printed_is_not_called_refused(desk: Desk, form: str) -> None:
-    command = [*TRACKER, *shlex.split(desk.order()), *form.split(), "--config", str(desk.config)]
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    arguments = [*shlex.split(desk.order()), *form.split(), "--config", str(desk.config)]
+    with Path("/dev/full").open("w") as full, Warm(arguments, stdout=full, stderr=subprocess.PIPE) as process:
+        _, told = process.communicate(PATIENCE)
     ((order_id,),) = desk.rows("SELECT order_id FROM orders")
     assert (process.returncode, desk.sent("add")) == (3, 1)
-    assert f"order acme/{order_id} was placed, but this could not be printed: No space left" in process.stderr
+    assert f"order acme/{order_id} was placed, but this could not be printed: No space left" in told
 
 
 def test_an_outcome_that_nobody_knows_keeps_its_exit_code_on_a_full_disk(desk: Desk) -> None:
     desk.panel.misbehave("truncated", action="add", times=1)
-    command = [*TRACKER, *shlex.split(desk.order()), "--json", "--config", str(desk.config)]
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.run(command, stdout=full, stderr=full, check=False)
+    arguments = [*shlex.split(desk.order()), "--json", "--config", str(desk.config)]
+    with Path("/dev/full").open("w") as full, Warm(arguments, stdout=full, stderr=full) as process:
+        process.wait(PATIENCE)
     assert (process.returncode, set(desk.states().values())) == (6, {"unknown"})
 
 

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_setting import KEY, TRACKER, Type, configure, sql, typed, typed_here, typist
-from simulation import until
+from cli_setting import KEY, Type, configure, sql, typed, typed_here, typist
+from simulation import PATIENCE, until
+from warm import Warm
 
 from tracker.simulator import Simulator
 
@@ -144,11 +145,10 @@ def test_every_error_of_a_configuration_is_told_at_once_and_nothing_is_started(t
 def test_ctrl_c_ends_a_poll_with_130_and_no_traceback(tmp_path: Path) -> None:
     with Simulator(key=KEY, latency=3600) as panel:
         config = configure(tmp_path, {"acme": panel.url}, f"sqlite:///{tmp_path}/tracker.db")
-        command = [*TRACKER, "poll", "--config", str(config)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with Warm(["poll", "--config", str(config)], stderr=subprocess.PIPE) as process:
             until(lambda: panel.counts.total() > 0, "a request to be in flight")
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(PATIENCE)
         assert process.returncode == 130
         assert "Traceback" not in err
 
@@ -157,17 +157,12 @@ def test_ctrl_c_ends_a_poll_with_130_and_no_traceback(tmp_path: Path) -> None:
 def test_a_full_disk_under_what_is_printed_is_said(tmp_path: Path, line: str) -> None:
     config = configure(tmp_path, {"acme": "http://127.0.0.1:9/api/v2"}, f"sqlite:///{tmp_path}/tracker.db")
     assert typed_here("db", "upgrade", "--config", str(config)) == 0
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*TRACKER, *shlex.split(line)],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
-    told = done.stderr.splitlines()[-1]
-    assert (done.returncode, told) == (
+    with (
+        Path("/dev/full").open("w") as full,
+        Warm(shlex.split(line), stdout=full, stderr=subprocess.PIPE, cwd=tmp_path) as process,
+    ):
+        _, told = process.communicate(PATIENCE)
+    assert (process.returncode, told.splitlines()[-1]) == (
         1,
         "tracker: what this prints cannot be written: No space left on device. Make room.",
     )

@@ -4,7 +4,6 @@ import io
 import json
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -56,17 +55,13 @@ def logged() -> Iterator[io.StringIO]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_five_seconds_in_the_middle_of_a_request(
-    tmp_path: Path, url: str, number: signal.Signals
-) -> None:
+def test_a_signal_ends_it_in_the_middle_of_a_request(tmp_path: Path, url: str, number: signal.Signals) -> None:
     with Simulator(key=KEY, latency=3600) as panel:
         config = configure(tmp_path, {"acme": panel.url}, url)
         with Running(config) as running:
             until(lambda: panel.counts["balance"] + panel.counts["services"] > 0, "a request to be in flight")
-            began = time.monotonic()
             running.signal(number)
             assert running.ended() == 0, running.raw
-            assert time.monotonic() - began < 5
             assert "Traceback" not in "".join(running.raw)
             assert running.lines("daemon.stopped", panels=["acme"])
     with opened(url) as database:
@@ -88,7 +83,7 @@ def test_a_locked_database_does_not_keep_it_from_ending(tmp_path: Path, url: str
                 "an answer that cannot be written",
             )
             running.signal()
-            assert running.ended(8) == 128 + signal.SIGTERM
+            assert running.ended() == 128 + signal.SIGTERM
             assert running.lines("daemon.killed")
             other.rollback()
     assert broken(url) == {}

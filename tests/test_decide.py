@@ -1,15 +1,19 @@
 """What an answer means for an order: every rule of the design as a table."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from answers import HALF_DONE, NEW, NOW, SAME, ago, decided, later, settled
+from answers import HALF_DONE, NEW, NOW, PACING, SAME, ago, decided, later, settled
 
+from tracker.decide import Moment, decide
 from tracker.model import (
     OPEN_STATES,
     SETTLED_STATES,
     STATES,
+    Answer,
+    Odd,
     State,
     Status,
 )
@@ -161,3 +165,59 @@ def test_a_completed_order_that_a_refill_reopens_is_open_again() -> None:
 
 def test_the_children_that_an_order_has_placed_are_handed_on() -> None:
     assert decided(HALF_DONE, SAME._replace(children=("101", "102"))).children == ("101", "102")
+
+
+@pytest.mark.parametrize(
+    "answer", [SAME, SAME._replace(remains=400), Odd("bad_item", "17")], ids=["same", "progress", "odd"]
+)
+def test_the_factor_of_the_panel_and_the_jitter_move_the_next_poll(answer: Answer) -> None:
+    plain = decide(HALF_DONE, answer, Moment(NOW, PACING)).next_poll_at - NOW
+    moved = decide(HALF_DONE, answer, Moment(NOW, PACING, tightening=2.0), 0.5).next_poll_at - NOW
+    assert moved / plain == pytest.approx(2.0 * 0.95)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({"settled_at": ago(days=1)}, {}),
+        ({"state_remains": None}, {"state_remains": 500}),
+        ({"misses": 1}, {}),
+    ],
+    ids=["settled", "state_remains", "misses"],
+)
+def test_a_row_that_contradicts_itself_is_put_right_by_the_same_answer(
+    wrong: dict[str, Any], right: dict[str, Any]
+) -> None:
+    decision = decided(HALF_DONE._replace(**wrong), SAME)
+    assert decision.after == HALF_DONE._replace(**right)
+    assert not decision.changed
+
+
+def test_a_settled_order_of_which_nobody_knows_since_when_has_settled_now() -> None:
+    done = settled(since=ago(days=9), settled_at=None)
+    decision = decided(done, SAME._replace(state="completed", panel_status="completed", remains=0))
+    assert (decision.after, decision.changed) == (done._replace(settled_at=NOW), False)
+
+
+@pytest.mark.parametrize(
+    ("due", "closed_at"),
+    [
+        (None, NOW),
+        (NOW, NOW),
+        (ago(days=3.5), NOW),
+        (ago(days=4), NOW),
+        (ago(days=4, seconds=1), None),
+        (ago(days=8), None),
+    ],
+    ids=["unknown", "now", "days", "half", "silent", "never-asked"],
+)
+def test_an_order_that_was_not_asked_for_most_of_its_grace_time_is_asked_once_more(
+    due: datetime | None, closed_at: datetime | None
+) -> None:
+    done = settled(since=ago(days=8), next_poll_at=due)
+    assert decided(done, Status("completed", "completed")).closed_at == closed_at
+
+
+def test_an_order_that_settled_in_the_future_of_another_clock_has_settled_now() -> None:
+    ahead = settled(since=later(3600))
+    assert decided(ahead, Status("completed", "completed", *ahead[4:8])).after.settled_at == NOW

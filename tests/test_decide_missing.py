@@ -70,6 +70,7 @@ def test_three_single_confirmations_ten_minutes_apart_make_an_order_missing() ->
     )  # fmt: skip
     assert third.next_poll_at == later(1200 + PACING.settled)
     assert not third.answered
+    assert third.anomaly == Anomaly("23501", "not_found", "Incorrect order ID")
 
 
 def test_a_confirmation_within_ten_minutes_of_the_last_does_not_count() -> None:
@@ -90,7 +91,8 @@ def test_a_missing_order_is_asked_like_a_settled_one_and_closes_after_the_grace_
     missing = settled("missing", since=ago(days=6))
     still = decided(missing, UNKNOWN_ID, singly=True)
     assert (still.changed, still.closed_at, still.after) == (False, None, missing)
-    assert still.next_poll_at == later(PACING.settled)
+    assert (still.at, still.next_poll_at) == (NOW, later(PACING.settled))
+    assert still.anomaly == Anomaly("23501", "not_found", "Incorrect order ID")
     assert decided(settled("missing", since=ago(days=7)), UNKNOWN_ID).closed_at == NOW
 
 

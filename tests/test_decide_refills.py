@@ -8,6 +8,7 @@ from tracker.decide import Moment, RefillDecision, decide_refill
 from tracker.model import (
     REFILL_SETTLED,
     REFILL_STATES,
+    Anomaly,
     NotFound,
     Odd,
     Refill,
@@ -94,11 +95,47 @@ def test_three_single_confirmations_ten_minutes_apart_make_a_refill_missing() ->
     assert not twice.transition
     thrice = decided(twice.after, UNKNOWN_ID, after=1200, singly=True)
     assert thrice.transition
-    assert (thrice.after.state, thrice.after.panel_status, thrice.after.seq) == ("missing", "Refill not found", 2)
+    at = NOW + timedelta(seconds=1200)
+    gone = PENDING._replace(
+        state="missing", panel_status="Refill not found", seq=2, state_at=at, settled_at=at
+    )  # a suspicion no more
+    said = Anomaly("23501", "refill_not_found", "refill 1: Refill not found")
+    assert thrice == RefillDecision(
+        twice.after, gone, at + timedelta(hours=6), closed_at=None, transition=True, anomaly=said
+    )
 
 
 def test_a_missing_refill_closes_after_the_grace_time_and_an_answer_brings_it_back() -> None:
-    assert decided(done("missing", 6), UNKNOWN_ID, singly=True).closed_at is None
+    young = done("missing", 6)
+    said = Anomaly("23501", "refill_not_found", "refill 1: Refill not found")
+    still = RefillDecision(young, young, NOW + timedelta(hours=6), anomaly=said)
+    assert decided(young, UNKNOWN_ID, singly=True) == still
     assert decided(done("missing", 7), UNKNOWN_ID, singly=True).closed_at == NOW
     back = decided(done("missing", 6), RefillStatus("completed", "Completed"))
     assert (back.transition, back.after.state, back.after.settled_at) == (True, "completed", NOW)
+
+
+@pytest.mark.parametrize("kind", ["absent", "bad_item", "item_error"])
+def test_an_odd_answer_about_a_refill_is_an_anomaly_of_its_own_kind(kind: str) -> None:
+    decision = decided(PENDING, Odd(kind, "17"))
+    assert decision.anomaly == Anomaly("23501", f"refill_{kind}", "refill 1: 17")
+    assert decision.next_poll_at == NOW + timedelta(minutes=6)
+
+
+def test_an_odd_answer_closes_a_settled_refill_whose_grace_time_is_over() -> None:
+    young = decided(done("completed", 6), Odd("bad_item", "17"))
+    assert (young.closed_at, young.next_poll_at) == (None, NOW + timedelta(hours=6))
+    assert decided(done("completed", 7), Odd("bad_item", "17")).closed_at == NOW
+
+
+def test_an_answer_between_two_confirmations_clears_the_suspicion() -> None:
+    suspected = PENDING._replace(misses=3, missed_at=NOW - timedelta(minutes=10))
+    assert decided(suspected, RefillStatus("pending", "Pending")).after == PENDING._replace(checked_at=NOW)
+
+
+@pytest.mark.parametrize(
+    "answer", [RefillStatus("pending", "Pending"), Odd("bad_item", "17")], ids=["same", "odd"]
+)
+def test_jitter_brings_the_next_poll_forward(answer: RefillAnswer) -> None:
+    decision = decide_refill(PENDING, answer, Moment(NOW, PACING), 0.5)
+    assert decision.next_poll_at == NOW + timedelta(minutes=6) * 0.95

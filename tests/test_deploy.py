@@ -11,6 +11,8 @@ import pytest
 from tracker import errors
 from tracker.cli.main import COMMANDS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 UNIT = (DEPLOY / "tracker.service").read_text()

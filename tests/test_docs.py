@@ -8,6 +8,8 @@ import pytest
 from tracker.cli.main import COMMANDS
 from tracker.store.schema import metadata
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 HISTORY = (ROOT / "docs" / "history.md").read_text()
 

@@ -3,7 +3,6 @@
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from cli_setting import Running, configure
-from simulation import until
+from simulation import PATIENCE, until
 
 from tracker.daemon.health.endpoint import LONGEST_HEAD, Endpoint, Page
 from tracker.errors import ConfigurationFault
@@ -27,7 +26,7 @@ def hello(path: str) -> Page:
 
 @contextmanager
 def serving(
-    answer: Callable[[str], Page] = hello, seconds: float = 10.0, most: int = 16, address: Address = ANY
+    answer: Callable[[str], Page] = hello, seconds: float = PATIENCE, most: int = 16, address: Address = ANY
 ) -> Iterator[Endpoint]:
     endpoint = Endpoint(address, answer, seconds=seconds, most=most)
     try:
@@ -37,11 +36,11 @@ def serving(
 
 
 def get(endpoint: Endpoint, path: str = "/x", method: str = "GET") -> httpx.Response:
-    return httpx.request(method, f"http://127.0.0.1:{endpoint.port}{path}", trust_env=False)
+    return httpx.request(method, f"http://127.0.0.1:{endpoint.port}{path}", trust_env=False, timeout=PATIENCE)
 
 
 def connected(endpoint: Endpoint, data: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", endpoint.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", endpoint.port), timeout=PATIENCE)
     connection.sendall(data)
     return connection
 
@@ -96,7 +95,6 @@ def test_a_page_that_crashes_is_told_and_the_next_one_answered() -> None:
 
 def test_a_client_that_says_nothing_or_drips_is_cut_off_at_the_deadline() -> None:
     with serving(seconds=0.3) as endpoint, connected(endpoint) as silent, connected(endpoint, b"GET") as dripping:
-        began = time.monotonic()
         over = threading.Event()
 
         def drip() -> None:
@@ -111,7 +109,6 @@ def test_a_client_that_says_nothing_or_drips_is_cut_off_at_the_deadline() -> Non
         assert silent.recv(100) == b""
         with suppress(ConnectionResetError):  # closed with a drop unread
             assert dripping.recv(100) == b""
-        assert time.monotonic() - began < 5
         over.set()
         thread.join()
 
@@ -138,13 +135,11 @@ def test_more_clients_than_there_is_room_for_are_turned_away_until_some_leave() 
             one.close()
 
 
-def test_a_close_ends_connections_that_are_open_at_once() -> None:
-    with serving() as endpoint:
+def test_a_close_does_not_wait_for_connections_that_are_open() -> None:
+    with serving(seconds=3600) as endpoint:
         with connected(endpoint, b"GET / HT") as one:
             until(lambda: len(endpoint._open) == 1, "the connection")
-            began = time.monotonic()
             endpoint.close()
-            assert time.monotonic() - began < 2
             assert one.recv(100) == b""
         with pytest.raises(ConnectionRefusedError):
             connected(endpoint)
@@ -218,7 +213,7 @@ def test_what_is_no_address_is_refused_with_the_line_to_write(tmp_path: Path, wr
 
 def test_a_port_that_is_taken_ends_the_start_with_the_code_for_the_configuration(tmp_path: Path) -> None:
     with serving() as endpoint, Running(configured(tmp_path, f'"127.0.0.1:{endpoint.port}"')) as running:
-        assert running.ended(20) == 78
+        assert running.ended() == 78
         assert running.lines("daemon.failed")[0]["error"].startswith('listen = "127.0.0.1:')
 
 

@@ -116,6 +116,7 @@ def test_the_command_knows_every_table_and_view() -> None:
         ({"charge": Decimal("-0.5"), "ref": "заказ"}, True),
         ({"ref": "-5"}, False),
         ({"link": "@name"}, False),
+        ({"link": "\uff1d1+1"}, False),
         ({"link": "a,b"}, False),
         ({"link": 'a"b'}, False),
         ({"link": "a\nb"}, False),

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +16,9 @@ from cli_setting import TRACKER, Type, typist
 from conftest import Postgres
 from export_setting import add_history, add_orders, exported
 from pyarrow import parquet
+from simulation import PATIENCE
 from terminal import Terminal
+from warm import Warm
 
 from tracker.cli.asking import export_files
 from tracker.cli.asking.export_run import run
@@ -249,9 +250,12 @@ def test_a_full_disk_leaves_whole_rows_and_the_line_that_goes_on(
 def test_a_reader_that_has_enough_ends_it_quietly(type_: Type, sqlite_database: Database) -> None:
     del type_
     add_orders(sqlite_database, *map(str, range(100, 12_000)))
-    line = f"{shlex.join(TRACKER)} export orders - | head -2"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
-    assert (done.stdout.count("\n"), done.stderr) == (2, "")
+    with subprocess.Popen(["head", "-2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdin is not None
+        with Warm(["export", "orders", "-"], stdout=head.stdin, stderr=subprocess.PIPE) as process:
+            out, _ = head.communicate()
+            _, err = process.communicate(PATIENCE)
+    assert (out.count("\n"), err) == (2, "")
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_nothing_behind(type_: Type, tmp_path: Path) -> None:

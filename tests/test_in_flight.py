@@ -5,6 +5,7 @@ import threading
 import pytest
 from client_setting import PENDING, Batch, feed, pending, setting
 from raw_panel import LONG, Asked, ok, until
+from simulation import Awake
 
 from tracker.errors import (
     KeyRefused,
@@ -115,6 +116,7 @@ def test_a_stop_ends_everything_in_flight_as_values() -> None:
         for _ in range(2):
             assert reached.acquire(timeout=LONG)
         at.stop.set()
-        thread.join(1.0)
-        assert not thread.is_alive()
+        with Awake() as awake:
+            thread.join(LONG)
+        assert awake.seconds < LONG / 10, "it waited for the panel"
     assert sorted(got, key=str) == sorted([Stopped, Stopped, NotSent, NotSent], key=str)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 PURE = ("decide", "pace", "catalog", "model", "errors", "actions/forms", "actions/sentences")
 

@@ -20,6 +20,7 @@ from urllib.parse import quote_plus, urlencode
 import httpx
 import pytest
 import structlog
+from simulation import PATIENCE
 
 from tracker import logs
 
@@ -243,7 +244,7 @@ def test_libraries_are_heard_from_warning_on_and_httpx_never_tells_its_urls() ->
     with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
         answering = threading.Thread(target=server.handle_request)
         answering.start()
-        httpx.get(f"http://127.0.0.1:{server.server_port}/?key=unknown-to-us", trust_env=False, timeout=10)
+        httpx.get(f"http://127.0.0.1:{server.server_port}/?key=unknown-to-us", trust_env=False, timeout=PATIENCE)
         answering.join()
     for name in ("sqlalchemy.engine", "apscheduler.executors", "alembic.runtime", "anything"):
         logging.getLogger(name).info("not this")

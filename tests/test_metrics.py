@@ -15,7 +15,7 @@ from cli_setting import KEY, daemon_in_a_thread, settings_of
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from raw_panel import RawPanel, ok
-from simulation import until
+from simulation import PATIENCE, until
 
 from tracker.daemon.health.metrics import Known, Metrics, Rising
 from tracker.daemon.health.onlooker import Onlooker
@@ -60,7 +60,7 @@ class Watching:
         self._at = f"http://127.0.0.1:{port}"
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self._at + path, trust_env=False, verify=False, timeout=20)  # no TLS to set up
+        return httpx.get(self._at + path, trust_env=False, verify=False, timeout=PATIENCE)  # no TLS to set up
 
     def scrape(self) -> Scraped:
         reply = self.get("/metrics")
@@ -254,15 +254,15 @@ def test_a_look_that_hangs_is_waited_for_only_so_long_and_told_as_an_error() -> 
 
     def look() -> int:
         hangs.set()
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE)
         return 7
 
     onlooker = Onlooker("test", look, fresh=5.0)
     assert onlooker.seen(0.05).error == "no answer for 0 s"
-    assert hangs.wait(5)
+    assert hangs.wait(PATIENCE)
     assert onlooker.seen(0.05).value is None
     go_on.set()
-    assert onlooker.seen(10).value == 7
+    assert onlooker.seen(PATIENCE).value == 7
     onlooker.stop()
 
 
@@ -276,10 +276,10 @@ def test_a_look_that_fails_keeps_the_last_value_and_says_why() -> None:
         return 1
 
     onlooker = Onlooker("test", look, fresh=0.0)
-    first = onlooker.seen(10)
+    first = onlooker.seen(PATIENCE)
     assert (first.value, first.error) == (1, None)
-    until(lambda: onlooker.seen(10).error is not None, "a second look")
-    assert onlooker.seen(10)[:] == (1, first.at, "it is away")
+    until(lambda: onlooker.seen(PATIENCE).error is not None, "a second look")
+    assert onlooker.seen(PATIENCE)[:] == (1, first.at, "it is away")
     onlooker.stop()
 
 
@@ -288,7 +288,7 @@ def test_nobody_asks_so_nobody_looks_and_an_answer_stands_while_it_rests() -> No
     onlooker = Onlooker("test", lambda: looks.append(1), fresh=3600.0)
     assert looks == []
     for _ in range(5):
-        onlooker.seen(10)
+        onlooker.seen(PATIENCE)
     assert looks == [1]
     onlooker.stop()
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import structlog
-from cli_setting import KEY, OFTEN, TRACKER, configure, daemon_in_a_thread, settings_of
-from simulation import until
+from cli_setting import KEY, OFTEN, configure, daemon_in_a_thread, settings_of
+from simulation import PATIENCE, Awake, undisturbed, until
+from warm import Warm
 
 from tracker import logs
 from tracker.daemon import notify
@@ -152,7 +152,7 @@ def test_a_round_that_hangs_in_a_deadlock_stops_the_watchdogs_food_and_is_told(
     with Simulator(key=KEY) as panel:
         panels = [settings_of(panel, "acme")]
         with daemon_in_a_thread(sqlite_database, panels, notifier=food) as (daemon, _):
-            assert held.wait(30)
+            assert held.wait(PATIENCE)
             until(lambda: manager.has("STATUS=stuck: acme"), "it to be told")
             fed = manager.told().count("WATCHDOG=1")
             stuck = manager.told().count("STATUS=stuck: acme")
@@ -175,11 +175,16 @@ def test_a_panel_that_never_answers_and_one_in_peace_are_no_reason_to_starve_the
         panels = [settings_of(silent, "silent"), settings_of(strict, "strict")]
         with daemon_in_a_thread(sqlite_database, panels, OFTEN, notifier=food) as (daemon, _):
             until(lambda: silent.counts.total() > 2 and strict.counts.total() > 0, "both to be asked")
-            began = time.monotonic()
-            while time.monotonic() - began < 2.5:
-                assert daemon.status().stuck == ()
-                assert not manager.has("STATUS=stuck")
-                time.sleep(0.01)
+
+            def nobody_is_stuck() -> None:
+                told = len(manager.told())
+                with Awake() as awake:
+                    while awake.seconds < 2.5:
+                        assert daemon.status().stuck == ()
+                        assert not any(one.startswith("STATUS=stuck") for one in manager.told()[told:])
+                        time.sleep(0.01)
+
+            undisturbed(nobody_is_stuck)
     assert manager.told().count("WATCHDOG=1") > 5
 
 
@@ -187,15 +192,14 @@ def test_a_whole_life_as_systemd_sees_it(tmp_path: Path, manager: Manager) -> No
     with Simulator(key=KEY) as panel:
         config = configure(tmp_path, {"acme": panel.url}, f"sqlite:///{tmp_path}/tracker.db")
         environ = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
-        command = [*TRACKER, "run", "--config", str(config)]
-        with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+        with Warm(["run", "--config", str(config)], env=environ) as process:
             try:
                 until(lambda: manager.has("WATCHDOG=1"), "food")
                 assert manager.has("READY=1"), manager.told()
                 process.send_signal(signal.SIGHUP)
                 until(lambda: manager.told().count("READY=1") == 2, "the end of a reload")
                 process.terminate()
-                assert process.wait(20) == 0
+                assert process.wait(PATIENCE) == 0
             finally:
                 process.kill()
     kinds = [one.partition("=")[0] for one in manager.told() if one.startswith(("READY", "RELOADING", "STOPPING"))]

@@ -54,6 +54,10 @@ def test_an_order_that_does_not_deliver_is_asked_by_the_root_of_its_age(
     assert pace.interval(order(state, age), NOW, PACING) / MINUTE == pytest.approx(minutes, abs=0.05)
 
 
+def test_a_state_that_a_clock_set_back_began_in_the_future_is_new() -> None:
+    assert pace.interval(order("pending", -HOUR), NOW, PACING) == pytest.approx((60 * 300) ** 0.5)
+
+
 @pytest.mark.parametrize(
     ("age", "began", "remains", "quiet", "minutes"),
     [
@@ -160,7 +164,13 @@ def test_backing_off_never_shrinks_and_never_undercuts_the_shortest(failures: in
 
 @pytest.mark.parametrize(
     ("orders", "seconds", "ids_per_second", "share"),
-    [(6000, 60.0, 100.0, 1.0), (6000, 120.0, 100.0, 0.5), (12000, 60.0, 100.0, 2.0), (0, 60.0, 100.0, 0.0)],
+    [
+        (10, 0.5, 1.0, 20.0),
+        (6000, 60.0, 100.0, 1.0),
+        (6000, 120.0, 100.0, 0.5),
+        (12000, 60.0, 100.0, 2.0),
+        (0, 60.0, 100.0, 0.0),
+    ],
 )
 def test_demand_is_orders_over_mean_interval_over_allowance(
     orders: int, seconds: float, ids_per_second: float, share: float

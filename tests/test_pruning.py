@@ -4,7 +4,6 @@ import io
 import json
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from typing import Any
 import pytest
 import structlog
 from books import NOW, ago, everything, execute, follow, table
-from cli_setting import KEY, TRACKER, Running, configure, daemon_in_a_thread, settings_of, sql
+from cli_setting import KEY, Running, configure, daemon_in_a_thread, settings_of, sql
 from promises import broken
-from simulation import until
+from simulation import PATIENCE, until
 from sqlalchemy import insert
+from warm import Warm
 
 from tracker import logs
 from tracker.daemon import pruning
@@ -85,12 +85,11 @@ def test_killed_in_the_middle_it_leaves_nothing_half(
         " SELECT panel, order_id, order_id, 'completed', closed_at FROM orders",
     )
     config = configure(tmp_path, {}, database_url, more='[keep]\nclosed_orders = "1d"')
-    command = [*TRACKER, "db", "prune", "--config", str(config)]
 
     def left() -> int:
         return int(sql(database_url, "SELECT count(*) FROM orders")[0][0])
 
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with Warm(["db", "prune", "--config", str(config)]) as process:
         until(lambda: left() < 900, "it to have deleted something")
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
@@ -125,7 +124,7 @@ def test_beside_polling_it_holds_nothing_up_and_every_promise_holds(database: Da
             until(lambda: panel.counts["balance"] > before + 1, "polling to go on")
             assert broken(database_url) == {}
         stop.set()
-        forgetting.join(10)
+        forgetting.join(PATIENCE)
         assert not forgetting.is_alive()
         assert ended.error is None
     assert broken(database_url) == {}

@@ -13,6 +13,8 @@ from filled import fill, whole_second
 
 from tracker.store.database import opened
 
+pytestmark = pytest.mark.once
+
 PAGE: Final = (Path(__file__).parents[1] / "docs" / "history.md").read_text()
 QUESTION: Final = re.compile(
     r"^\*\*(?P<question>.+?)\*\*.*?→ (?P<columns>.+?)\n\n(?P<blocks>(?:```sql\n.+?```\n+)+)",

@@ -1,5 +1,6 @@
 """The key goes nowhere: not into texts, not into what is read from a reply."""
 
+import html
 import json
 import logging
 import threading
@@ -13,7 +14,7 @@ from raw_panel import Asked, RawPanel, ok
 from tracker.errors import ConfigurationFault, PanelFault
 from tracker.model import Status
 from tracker.panel import Abilities, Account, Budget, PanelClient, make_http_client, redact
-from tracker.panel.redact import without
+from tracker.panel.redact import holds, without
 
 KEY = "s3cr/t+k y=&ü0123456789"
 FORMS = [KEY, "s3cr%2Ft%2Bk+y%3D%26%C3%BC0123456789", "s3cr%2Ft%2Bk%20y%3D%26%C3%BC0123456789"]
@@ -38,6 +39,35 @@ def test_a_key_is_blotted_out_of_a_text_in_every_form(form: str) -> None:
 
 def test_what_follows_key_in_form_text_is_blotted_out_whoever_it_belongs_to() -> None:
     assert redact("POST key=abc123&action=status") == "POST key=[key]&action=status"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "S3CR/T+K Y=&ü0123456789",
+        FORMS[1].lower(),
+        KEY.replace("/", r"\/"),
+        html.escape(KEY),
+        json.dumps(KEY)[1:-1],
+        "".join(f"\\u{ord(letter):04X}" for letter in KEY),
+        KEY.replace("&", r"\u0026"),
+    ],
+    ids=["upper", "lower", "php", "html", "json", "escaped", "hex-amp"],
+)
+def test_a_key_is_blotted_out_of_a_body_in_every_form_and_case(form: str) -> None:
+    assert without(f'{{"error":"{form}!"}}'.encode(), [KEY]) == b'{"error":"[key]!"}'
+    assert holds(f"({form})", [KEY]) or "\\u" in form
+
+
+def test_a_body_without_the_key_is_left_as_it_came() -> None:
+    body = rb'{"a":"\u0041\u0022\u005c \\u0041","b":"\u00e9"}'
+    assert without(body, [KEY, "another-key"]) == body
+
+
+def test_what_is_no_key_is_not_found() -> None:
+    assert not holds("nothing", [KEY])
+    assert not holds("x 12345 y", ["12345"])
+    assert holds("x 123456 y", ["", "123456"])
 
 
 @given(st.text())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cli_setting import KEY, TRACKER, Running, configure, daemon_in_a_thread, settings_of
-from simulation import until
+from simulation import PATIENCE, until
 
 from tracker.daemon.seat import Shift
 from tracker.daemon.service import Daemon
@@ -69,7 +69,7 @@ def test_a_panel_that_is_added_is_polled_and_the_others_are_not_disturbed(
 ) -> None:
     file = File(settings_of(panel, "acme"))
     with daemon_in_a_thread(sqlite_database, file.panels, OFTEN, load=file.load) as (daemon, ended):
-        assert daemon.started.wait(30)
+        assert daemon.started.wait(PATIENCE)
         before = shift(daemon, "acme")
         file.panels = (settings_of(panel, "acme"), settings_of(panel, "new"))
         reload_until(daemon, lambda: states(daemon).get("new") == "leading", "the new panel to be led")
@@ -111,7 +111,7 @@ def test_a_removed_panel_whose_round_hangs_keeps_its_lease_and_counts_as_stuck(
     monkeypatch.setattr("tracker.daemon.post.balance", hang)
     file = File(settings_of(panel, "acme"))
     with daemon_in_a_thread(sqlite_database, file.panels, OFTEN, load=file.load) as (daemon, _):
-        assert held.wait(30)
+        assert held.wait(PATIENCE)
         file.panels = (replace(file.panels[0], paused=True),)
         reload_until(daemon, lambda: daemon.status().stuck == ("acme",), "it to be told")
         assert not free(sqlite_database, "acme"), "what still runs may still ask"
@@ -150,7 +150,7 @@ def test_new_intervals_and_budgets_take_effect(sqlite_database: Database, panel:
 def test_a_configuration_that_is_wrong_changes_nothing(sqlite_database: Database, panel: Simulator) -> None:
     file = File(settings_of(panel, "acme"))
     with daemon_in_a_thread(sqlite_database, file.panels, OFTEN, load=file.load) as (daemon, ended):
-        assert daemon.started.wait(30)
+        assert daemon.started.wait(PATIENCE)
         before = shift(daemon, "acme")
         file.wrong, file.panels = True, ()
         reload_until(daemon, lambda: not daemon._reload_wanted.is_set(), "it to be read")
@@ -166,9 +166,9 @@ def test_a_new_address_of_one_that_stands_by_is_what_it_takes_over_with(
     with Simulator(key=KEY) as moved:
         file = File(settings_of(panel, "acme"))
         with daemon_in_a_thread(sqlite_database, file.panels) as (first, _):
-            assert first.started.wait(30)
+            assert first.started.wait(PATIENCE)
             with daemon_in_a_thread(sqlite_database, file.panels, OFTEN, load=file.load) as (second, _):
-                assert second.started.wait(30)
+                assert second.started.wait(PATIENCE)
                 file.panels = (settings_of(moved, "acme"),)
                 reload_until(second, lambda: not second._reload_wanted.is_set(), "it to be read")
                 first.stopping.set()
@@ -225,6 +225,6 @@ def test_a_terminal_that_goes_away_ends_it(tmp_path: Path, panel: Simulator) -> 
             while b"daemon.reloaded" not in said:
                 said += os.read(near, 65536)
             os.close(near)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()

@@ -139,7 +139,9 @@ def test_csv_has_the_names_of_the_database_as_header() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", '=HYPERLINK("http://x")'])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@x", '=HYPERLINK("http://x")', "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x"]
+)
 def test_a_text_that_a_spreadsheet_would_run_is_disarmed_in_csv_only(text: str) -> None:
     columns = (Column("name"), Column("remains"), Column("charge"))
     row: dict[str, object] = {"name": text, "remains": -5, "charge": Decimal("-0.5")}

@@ -13,6 +13,7 @@ import pytest
 from books import NOW, PENDING, ago, check_history, everything, execute, follow, order_row, poll, table
 from cli_setting import configure, plain, sql, typist
 from promises import broken
+from simulation import PATIENCE
 from sqlalchemy import insert, text, update
 
 from tracker.model import Keep, Status
@@ -267,7 +268,7 @@ def test_two_at_once_leave_nothing_and_nothing_half(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert errors == []
     assert [name for name, rows in everything(database).items() if rows and name not in {"leases", "panels"}] == []
 

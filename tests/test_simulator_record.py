@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from simulation import KEY, LINK, ask, connect, orders, post, until
+from simulation import KEY, LINK, PATIENCE, ask, connect, orders, post, until
 
 from tracker.simulator import ManualClock, Served, Simulator
 
@@ -160,7 +160,7 @@ def test_another_process_can_ask_and_command_over_the_same_port(panel: Simulator
 
 def test_a_form_without_or_beyond_its_length_is_not_read(panel: Simulator) -> None:
     for length in ("", "Content-Length: -1\r\n", "Content-Length: 99999999\r\n"):
-        with socket.create_connection(("127.0.0.1", panel.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", panel.port), timeout=PATIENCE) as sock:
             sock.sendall(f"POST /api/v2 HTTP/1.1\r\nHost: x\r\n{length}\r\n".encode())
             assert sock.recv(1000).startswith(b"HTTP/1.1 413 ")
 

@@ -19,7 +19,7 @@ from cli_setting import (
     typed,
 )
 from promises import broken
-from simulation import until
+from simulation import PATIENCE, Awake, until
 
 from tracker import logs
 from tracker.daemon.post import Post
@@ -65,9 +65,12 @@ def of(daemon: Daemon, name: str = "acme") -> PanelStatus:
     return found
 
 
-def usurp(url: str, name: str = "acme") -> None:
+def usurp(url: str, name: str = "acme", ends: str = "expires_at") -> None:
     """Take a lease as another machine's clock would let it: as if ours had ended long ago."""
-    sql(url, f"UPDATE leases SET holder = 'usurper', term = term + 1 WHERE panel = '{name}'")
+    sql(
+        url,
+        f"UPDATE leases SET holder = 'usurper', term = term + 1, expires_at = {ends} WHERE panel = '{name}'",
+    )
 
 
 def test_the_second_stands_by_and_leads_at_once_when_the_first_stops(
@@ -75,17 +78,17 @@ def test_the_second_stands_by_and_leads_at_once_when_the_first_stops(
 ) -> None:
     settings = [settings_of(panel, "acme")]
     with daemon_in_a_thread(database, settings) as (first, _):
-        assert first.started.wait(30)
+        assert first.started.wait(PATIENCE)
         with daemon_in_a_thread(database, settings) as (second, ended):
-            assert second.started.wait(30), "one that stands by has started as well"
+            assert second.started.wait(PATIENCE), "one that stands by has started as well"
             assert (of(second).state, of(second).holder) == ("standing_by", first.holder)
             before = rounds(database, "acme")
             until(lambda: rounds(database, "acme") > before, "the first one to go on")
             assert of(first).state == "leading"
             first.stopping.set()
-            began = time.monotonic()
-            until(lambda: of(second).state == "leading", "the takeover")
-            assert time.monotonic() - began < 10, "it waited for the end of a lease of 20 s"
+            with Awake() as awake:
+                until(lambda: of(second).state == "leading", "the takeover")
+            assert awake.seconds < 15, "it waited for the end of a lease of 20 s"
             before = rounds(database, "acme")
             until(lambda: rounds(database, "acme") > before, "the second one to poll")
         assert ended.error is None
@@ -107,8 +110,8 @@ def test_one_that_lost_its_lease_writes_nothing_stands_by_and_leads_again(
 ) -> None:
     with daemon_in_a_thread(database, [settings_of(panel, "acme")], lease_seconds=SHORT) as (daemon, ended):
         until(lambda: rounds(database, "acme") > 0, "a first round")
-        sql(database_url, "UPDATE leases SET expires_at = '2100-01-01 00:00:00'")
-        usurp(database_url)
+        assert isinstance(database.acquire("another", "usurper", 3600.0), Lease)
+        usurp(database_url, ends="(SELECT expires_at FROM leases WHERE panel = 'another')")
         before = rounds(database, "acme")
         until(lambda: log.lines("panel.standing_by", holder="usurper") != [], "it to stand by again")
         assert rounds(database, "acme") == before
@@ -142,7 +145,7 @@ def test_leases_are_renewed_while_others_are_waited_for(database: Database, pane
     assert isinstance(other, Lease)
     panels = [settings_of(panel, "acme"), settings_of(panel, "other")]
     with daemon_in_a_thread(database, panels, lease_seconds=SHORT) as (daemon, _):
-        assert daemon.started.wait(30)
+        assert daemon.started.wait(PATIENCE)
         began = time.monotonic()
         until(lambda: time.monotonic() - began > 2 * SHORT and of(daemon).state == "leading", "two leases' time")
         held = database.holder_of("acme")
@@ -178,8 +181,8 @@ def test_two_that_start_together_lead_every_panel_once(database: Database, panel
         daemon_in_a_thread(database, panels) as (first, _),
         daemon_in_a_thread(database, panels) as (second, _),
     ):
-        assert first.started.wait(30)
-        assert second.started.wait(30)
+        assert first.started.wait(PATIENCE)
+        assert second.started.wait(PATIENCE)
         states = [{of(one, panel.name).state for one in (first, second)} for panel in panels]
         assert states == [{"leading", "standing_by"}] * 5
 
@@ -189,7 +192,7 @@ def test_a_second_process_says_whom_it_stands_by_for(tmp_path: Path, panel: Simu
     with opened(url, create=True) as database:
         database.upgrade()
         with daemon_in_a_thread(database, [settings_of(panel, "acme")]) as (first, _):
-            assert first.started.wait(30)
+            assert first.started.wait(PATIENCE)
             with Running(configure(tmp_path, {"acme": panel.url}, url)) as second:
                 second.until("daemon.started", panels={"acme": "standing_by"})
                 second.until("panel.standing_by", panel="acme", holder=first.holder)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from books import NOW, PENDING, everything, follow, loaded, poll
+from simulation import PATIENCE
 from sqlalchemy import text
 from store_methods import LEASE, LOST_SECONDS, OTHERS, READS, WISH, WRITES
 
@@ -241,7 +242,7 @@ def test_a_writer_takes_its_turn_when_it_begins_so_that_reading_first_never_fail
             overtaking = pool.submit(database.track, "acme", [NewOrder("2")])
             assert not wait([overtaking], timeout=0.2).done
             connection.execute(text("INSERT INTO orders (panel, order_id) VALUES ('acme', '1')"))
-        assert [one.order_id for one in overtaking.result(timeout=20)] == ["2"]
+        assert [one.order_id for one in overtaking.result(timeout=PATIENCE)] == ["2"]
     assert len(database.history.orders()) == 2
 
 

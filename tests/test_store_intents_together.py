@@ -14,7 +14,7 @@ from cli_setting import plain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intents_setting import ADD, CANCEL, LONG_AGO, REFILL, begin
-from simulation import until
+from simulation import PATIENCE, until
 from sqlalchemy import insert, text, update
 
 from tracker.errors import ActionFault, Blocked, DatabaseUnreachable, UsageFault
@@ -33,7 +33,7 @@ def race(database_url: str, each: Callable[[Database, int], object]) -> list[obj
     def one(number: int) -> object:
         with opened(database_url) as mine:
             mine.holder_of("acme")  # connected before the start
-            line.wait(timeout=20)
+            line.wait(timeout=PATIENCE)
             try:
                 return each(mine, number)
             except Blocked as refusal:
@@ -113,7 +113,7 @@ def test_a_reference_that_another_program_writes_at_the_same_moment_is_refused_b
             with plain(database_url) as look:
                 until(lambda: look.execute(waiting).scalar_one() > 0, "it to wait for the other one's commit")
         with pytest.raises(Blocked, match="the reference shop-1 is taken") as told:
-            mine.result(timeout=20)
+            mine.result(timeout=PATIENCE)
     assert told.value.intent == "theirs"
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from books import NOW, PENDING, everything, follow, loaded, order_row, poll, table
-from simulation import until
+from simulation import PATIENCE, until
 from sqlalchemy import text
 from store_methods import WRITES, Write
 
@@ -89,7 +89,7 @@ def test_of_many_that_race_for_a_lease_exactly_one_wins(
     def race(number: int) -> Lease | Held:
         with opened(database_url) as mine:
             mine.holder_of("acme")  # connected before the start
-            line.wait(timeout=20)
+            line.wait(timeout=PATIENCE)
             return mine.acquire("acme", f"racer {number}", 60)
 
     with ThreadPoolExecutor(racers) as pool:
@@ -129,19 +129,19 @@ def test_a_takeover_waits_for_a_write_that_has_begun(database: Database, databas
     def hold() -> None:
         with fenced(database._engine, lease) as connection:
             began.set()
-            finish.wait(timeout=20)
+            finish.wait(timeout=PATIENCE)
             connection.execute(text("INSERT INTO orders (panel, order_id) VALUES ('acme', 'late')"))
 
     with ThreadPoolExecutor(2) as pool, opened(database_url) as other:
         holding = pool.submit(hold)
-        assert began.wait(timeout=20)
+        assert began.wait(timeout=PATIENCE)
         taking = pool.submit(taken, other, "second")
         if database_url.startswith("postgresql"):
             until(lambda: _waits_for_a_lock(database), "the takeover to wait for the writer")
         assert not taking.done()
         finish.set()
-        assert taking.result(timeout=20).term == 2
-        holding.result(timeout=20)
+        assert taking.result(timeout=PATIENCE).term == 2
+        holding.result(timeout=PATIENCE)
         assert order_row(other, "late")["seq"] == 0
 
 

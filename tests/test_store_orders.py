@@ -35,11 +35,12 @@ def test_an_order_is_loaded_with_all_that_deciding_needs(database: Database, mem
         database, "23501", state="in_progress", panel_status="In progress", charge=Decimal("0.27819"),
         currency="USD", start_count=2**62, remains=-3, quantity=1000, seq=4, state_at=ago(days=3),
         state_remains=900, changed_at=ago(days=2), settled_at=ago(days=1), misses=2, missed_at=ago(hours=1),
+        next_poll_at=NOW,
     )  # fmt: skip
     [order] = memory.orders.load([key])
     assert order._replace(was_checked_at=None) == Order(
         key, "23501", "in_progress", "In progress", Decimal("0.27819"), "USD", 2**62, -3, 1000, 4,
-        ago(days=3), 900, ago(days=2), None, ago(days=1), 2, ago(hours=1),
+        ago(days=3), 900, ago(days=2), None, ago(days=1), 2, ago(hours=1), NOW,
     )  # fmt: skip
 
 

@@ -96,7 +96,10 @@ def test_an_answer_is_written_with_its_transition(database: Database, memory: Me
          "panel_status": "Pending", "round": "round-1"}
     ]  # fmt: skip
     [again] = memory.refills.plan(written.next_poll_at, 10).refills
-    assert again == refill._replace(state="pending", panel_status="Pending", seq=1, state_at=at, checked_at=at)
+    assert again == refill._replace(
+        state="pending", panel_status="Pending", seq=1, state_at=at, checked_at=at, next_poll_at=again.next_poll_at
+    )
+    assert again.next_poll_at == written.next_poll_at
 
 
 def test_the_same_answer_writes_no_transition(database: Database, memory: Memory) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from books import NOW, PENDING, ago, check_history, decisions, follow, loaded, order_row, poll, table
 from cli_setting import sql
-from simulation import until
+from simulation import PATIENCE, until
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
@@ -103,7 +103,7 @@ def test_of_many_that_follow_the_same_at_once_each_is_told_the_truth(
     def race(_: int) -> tuple[list[str], bool]:
         with opened(database_url) as mine:
             mine.holder_of("acme")  # connected before the start
-            line.wait(timeout=20)
+            line.wait(timeout=PATIENCE)
             told = mine.track("acme", [NewOrder("1"), NewOrder("2")])
             return [one.order_id for one in told if one.how == "new"], mine.track_refill("acme", "1", "7")
 
@@ -245,5 +245,5 @@ def test_an_answer_that_waits_for_untracking_is_dropped_when_that_commits(
             if database_url.startswith("postgresql"):
                 until(lambda: sql(database_url, WAITING)[0][0] == 1, "the answer to wait for the row")
             assert not waiting.done()
-        assert list(waiting.result(timeout=20)) == []
+        assert list(waiting.result(timeout=PATIENCE)) == []
     assert (order_row(database, "1")["state"], order_row(database, "1")["closed_at"]) == ("new", NOW)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import apscheduler.schedulers.base
 import pytest
-from simulation import until
+from simulation import PATIENCE, until
 
 from tracker.daemon import ticker
 from tracker.daemon.ticker import Every, Ticker
@@ -62,7 +62,7 @@ class Held:
         self.begun += 1
         self.together += 1
         self.most_together = max(self.most_together, self.together)
-        self.let_go.wait(10)
+        self.let_go.wait(PATIENCE)
         self.together -= 1
 
 
@@ -159,7 +159,7 @@ def test_stopping_waits_for_the_work_under_way_even_where_a_tick_was_skipped(tic
     stopper.start()
     until(lambda: ticks._stopped, "the end to begin")
     slow.let_go.set()
-    stopper.join(5)
+    stopper.join(PATIENCE)
     assert not stopper.is_alive()
     assert slow.together == 0
     assert slow.begun == 1
@@ -177,7 +177,7 @@ def test_a_panel_that_is_removed_ends_its_work_and_ticks_no_more_while_others_do
     until(lambda: beside.done > before + 5, "ticks of the other one")
     assert not gone.is_set(), "work is still under way"
     slow.let_go.set()
-    assert gone.wait(10)
+    assert gone.wait(PATIENCE)
     assert (slow.begun, slow.together) == (1, 0)
     again = Counting()
     ticks.add("acme", "statuses", 0.01, again)

@@ -4,14 +4,14 @@ import gzip
 import os
 import socket
 import threading
-import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
 
 import pytest
 from raw_panel import LONG, Asked, RawPanel, ok
-from transport_setting import SHORT, addresses, client, dead_port, held, post
+from simulation import Awake, undisturbed
+from transport_setting import SHORT, SPARE, addresses, client, dead_port, held, post
 
 from tracker.errors import BadReply, Interrupted, PanelFault, Stopped, TimedOut, Unreachable
 from tracker.panel import Limits, NotSent, make_http_client
@@ -64,9 +64,8 @@ def test_several_addresses_share_the_time_and_the_living_one_is_found() -> None:
     with RawPanel(lambda _: ok({})) as panel, dead_port() as dead:
         found = addresses(("127.0.0.1", dead), ("127.0.0.1", dead), ("127.0.0.1", panel.port))
         with make_http_client(threading.Event(), resolve=lambda _host, _port: found) as http:
-            started = time.monotonic()
-            assert post(http, "http://panel.example/", Limits(seconds=1.5)).status_code == 200
-            assert time.monotonic() - started < 1.5
+            limits = Limits(seconds=1.5)
+            assert undisturbed(lambda: post(http, "http://panel.example/", limits)).status_code == 200
 
 
 def test_a_name_resolution_that_hangs_ends_at_the_deadline() -> None:
@@ -104,7 +103,7 @@ def test_nothing_is_written_after_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("where", ["headers", "body", "connect"])
-def test_a_stop_is_noticed_in_half_a_second(where: str) -> None:
+def test_a_stop_is_noticed_soon(where: str) -> None:
     stop = threading.Event()
     reached = threading.Event()
     faults: list[PanelFault] = []
@@ -126,9 +125,10 @@ def test_a_stop_is_noticed_in_half_a_second(where: str) -> None:
         thread = threading.Thread(target=ask, args=(url,))
         thread.start()
         assert where == "connect" or reached.wait(LONG)
-        stop.set()
-        thread.join(0.5)
-        assert not thread.is_alive()
+        with Awake() as awake:
+            stop.set()
+            thread.join(LONG)
+        assert awake.seconds < 0.5 + SPARE
     assert [type(fault) for fault in faults] == [NotSent if where == "connect" else Stopped]
 
 

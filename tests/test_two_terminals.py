@@ -57,7 +57,7 @@ def test_terminals_that_act_at_once_buy_what_should_be_bought(
         }
         terminals = [terminal for some in at.values() for terminal in some]
         for terminal in terminals:
-            terminal.until("Send this order? [y/N]:", seconds=40)
+            terminal.until("Send this order? [y/N]:")
         for terminal in terminals:
             terminal.press("y\r")
         until(lambda: sum(one.process.poll() is not None for one in terminals) == 2, "two are refused")

@@ -12,7 +12,7 @@ import pytest
 from books import PENDING, follow, poll
 from cli_setting import daemon_in_a_thread, settings_of, typed
 from conftest import Postgres
-from simulation import KEY
+from simulation import KEY, PATIENCE
 from terminal import Terminal
 
 from tracker.model import Counts, RoundRow, Status
@@ -63,7 +63,7 @@ def test_beside_a_daemon_it_shows_what_that_learns_and_what_to_type_without_one(
         database.track("acme", [NewOrder(one.order_id) for one in placed])
         terminal.until("! No daemon has polled acme yet. Type: tracker run", "nobody yet", "new           20 █")
         with daemon_in_a_thread(database, [settings_of(panel, "acme", KEY)]) as (daemon, _):
-            assert daemon.started.wait(20)
+            assert daemon.started.wait(PATIENCE)
             holder = database.holder_of("acme")
             assert holder is not None
             shown = terminal.until(holder.holder, " USD, ", "new ", "ago  order", "completed")
@@ -81,7 +81,7 @@ def test_beside_a_daemon_it_shows_what_that_learns_and_what_to_type_without_one(
 
 def test_keys_move_open_an_order_and_go_back(filled: Database) -> None:
     with watching(filled) as terminal:
-        shown = terminal.until("1/3", "102")
+        shown = terminal.until("1/3", " order ", "101", "0.5 USD", "102")
         first = shown[shown.index(line_of(shown, " order ")) + 1]
         assert re.search(r"101 +pending +in_progress +500 +0\.5 USD", first)
         terminal.press("j")
@@ -89,7 +89,9 @@ def test_keys_move_open_an_order_and_go_back(filled: Database) -> None:
         terminal.press("\x1b[A")
         terminal.until("1/3")
         terminal.press(ENTER)
-        shown = terminal.until("order acme/101", "what happened", "panel says", "2/2", "https://example.com/p/cat")
+        shown = terminal.until(
+            "order acme/101", "https://example.com/p/cat", "Pending", "In progress  ", "0.5 USD", "2/2"
+        )
         told = [line for line in shown if re.match(r" \d\d-\d\d \d\d:\d\d:\d\d ", line)]
         assert re.search(r":\d\d +pending +Pending$", told[0])
         assert re.search(r":\d\d +1m +in_progress +In progress +500 +10 +0\.5 USD$", told[1])
@@ -218,7 +220,7 @@ def test_it_ends_with_its_window(sqlite_database: Database) -> None:
     with watching(sqlite_database) as terminal:
         terminal.until("1 changes", "Nothing is followed yet")
         terminal.close()
-        assert terminal.process.wait(20) is not None
+        assert terminal.process.wait(PATIENCE) is not None
 
 
 def test_in_a_pipe_it_prints_lines(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,8 +124,14 @@ def test_a_snippet_of_an_unreadable_reply_is_short_and_without_control_character
 
 
 def test_ids_that_nobody_asked_for_are_told() -> None:
-    answers = wire.read_statuses({"1": {"status": "Pending"}, "2": {"status": "Pending"}, "note": "x"}, ["1"])
-    assert answers.foreign == ("2",)
+    reply = {"1": {"status": "Pending"}, "2": {"status": "Pending"}, "3": {"status": "Pending"}, "note": "x"}
+    assert wire.read_statuses(reply, ["1", "2"]).foreign == ("3",)
+
+
+def test_a_reply_of_which_half_is_about_other_ids_is_none() -> None:
+    pending = {"status": "Pending"}
+    with pytest.raises(BadReply, match=r"about other ids \(2 of 4\): 3, 4"):
+        wire.read_statuses({"1": pending, "2": pending, "3": pending, "4": pending}, ["1", "2"])
 
 
 @pytest.mark.parametrize(

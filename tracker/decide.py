@@ -27,6 +27,9 @@ from tracker.pace import Pacing
 CONFIRMATIONS: Final = 3
 """Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (docs/architecture.md)."""
 
+ALONE: Final = "alone_"
+"""Begins the kind of an `Odd` that stands for a request about one id that failed; the fault's kind follows."""
+
 RANK: Final = {
     "new": 0,
     "pending": 1,
@@ -106,7 +109,7 @@ def decide(order: Order, answer: Answer, moment: Moment, jitter: float = 0.0) ->
 
 def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Decision:
     now = moment.now
-    after = order if _is_known(order, told) else _after(order, told, now)
+    after = order if _is_known(order, told, now) else _after(order, told, now)
     transition = after.seq != order.seq
     progress = not transition and after is not order and after[_FIGURES] != order[_FIGURES]
     return _new(
@@ -117,7 +120,7 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
             now,
             pace.due(now, pace.interval(after, now, moment.pacing, moment.tightening), jitter),
             True,
-            None if after.settled_at is None else _closing(after.settled_at, now, moment.pacing),
+            None if after.settled_at is None else _closing(after, now, moment.pacing),
             transition,
             progress,
             None,
@@ -126,12 +129,13 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
     )
 
 
-def _is_known(order: Order, told: Status) -> bool:
+def _is_known(order: Order, told: Status, now: datetime) -> bool:
     """Whether the answer repeats what is known, as most do, and leaves nothing to put right."""
     return (
         told[_TOLD] == order[_KNOWN]
         and not order.misses
         and (order.settled_at is None) == (order.state not in SETTLED)
+        and (order.settled_at is None or order.settled_at <= now)
         and (order.state_remains is not None or order.remains is None)
     )
 
@@ -146,7 +150,7 @@ def _after(order: Order, told: Status, now: datetime) -> Order:
     entered = state != order.state
     transition = entered or panel_status != order.panel_status
     moved = transition or (charge, currency, start_count, remains) != order[_FIGURES]
-    settled_at = (now if entered or order.settled_at is None else order.settled_at) if state in SETTLED else None
+    settled_at = _settled_at(order, now, entered=entered) if state in SETTLED else None
     return _new(
         Order,
         (
@@ -168,8 +172,14 @@ def _after(order: Order, told: Status, now: datetime) -> Order:
             settled_at,
             0,
             None,
+            order.next_poll_at,
         ),
     )
+
+
+def _settled_at(known: Order | Refill, now: datetime, *, entered: bool) -> datetime:
+    """Return since when it is settled: never later than now, as a clock that stood ahead may have had it."""
+    return now if entered or known.settled_at is None else min(known.settled_at, now)
 
 
 def _not_found(order: Order, text: str, moment: Moment) -> Decision:
@@ -177,7 +187,7 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
     anomaly = Anomaly(order.order_id, "not_found", text)
     if order.state == "missing":
         due = pace.due(now, pacing.settled)
-        return Decision(order, order, now, due, closed_at=_closing(order.settled_at, now, pacing), anomaly=anomaly)
+        return Decision(order, order, now, due, closed_at=_closing(order, now, pacing), anomaly=anomaly)
     misses, missed_at = _missed(order.misses, order.missed_at, moment)
     if misses <= CONFIRMATIONS:
         # Asked singly at once where only a batch said so; later ones wait until they count as a confirmation.
@@ -199,12 +209,14 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
 
 def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
     now, anomaly = moment.now, Anomaly(order.order_id, odd.kind, odd.detail)
-    closed_at = _closing(order.settled_at, now, moment.pacing)  # panels forget old orders in odd ways
+    closed_at = _closing(order, now, moment.pacing)  # panels forget old orders in odd ways
     if odd.kind == "absent" and not order.misses:
         # Some panels leave ids out of a batch that they answer alone.
         return Decision(order, order._replace(misses=1), now, now, closed_at=closed_at, anomaly=anomaly)
+    # What fails alone spoils every batch that it is in, so from now on it is asked singly.
+    after = order._replace(misses=max(order.misses, 1)) if odd.kind.startswith(ALONE) else order
     seconds = pace.interval(order, now, moment.pacing, moment.tightening)
-    return Decision(order, order, now, pace.due(now, seconds, jitter), closed_at=closed_at, anomaly=anomaly)
+    return Decision(order, after, now, pace.due(now, seconds, jitter), closed_at=closed_at, anomaly=anomaly)
 
 
 def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0) -> RefillDecision:
@@ -213,14 +225,15 @@ def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: 
     if isinstance(answer, RefillStatus):
         return _refill_answered(refill, answer, moment, jitter)
     if isinstance(answer, Odd):
-        misses = max(refill.misses, 1) if answer.kind == "absent" else refill.misses
+        spoils = answer.kind == "absent" or answer.kind.startswith(ALONE)
+        misses = max(refill.misses, 1) if spoils else refill.misses
         anomaly = Anomaly(refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}")
         due = pace.due(now, _refill_interval(refill.state, refill.state_at, moment), jitter)
-        closed_at = _closing(refill.settled_at, now, pacing)
+        closed_at = _closing(refill, now, pacing)
         return RefillDecision(refill, refill._replace(misses=misses), due, closed_at, anomaly=anomaly)
     anomaly = Anomaly(refill.order_id, "refill_not_found", f"refill {refill.refill_id}: {answer.text}")
     if refill.state == "missing":
-        closed_at = _closing(refill.settled_at, now, pacing)
+        closed_at = _closing(refill, now, pacing)
         return RefillDecision(refill, refill, pace.due(now, pacing.settled), closed_at, anomaly=anomaly)
     misses, missed_at = _missed(refill.misses, refill.missed_at, moment)
     if misses <= CONFIRMATIONS:
@@ -242,9 +255,7 @@ def _refill_answered(refill: Refill, told: RefillStatus, moment: Moment, jitter:
     now = moment.now
     transition = told.state != refill.state or told.panel_status != refill.panel_status
     entered = told.state != refill.state
-    settled_at = None
-    if told.state in REFILL_SETTLED:
-        settled_at = now if entered or refill.settled_at is None else refill.settled_at
+    settled_at = _settled_at(refill, now, entered=entered) if told.state in REFILL_SETTLED else None
     after = refill._replace(
         state=told.state,
         panel_status=told.panel_status,
@@ -256,7 +267,7 @@ def _refill_answered(refill: Refill, told: RefillStatus, moment: Moment, jitter:
         missed_at=None,
     )
     due = pace.due(now, _refill_interval(after.state, after.state_at, moment), jitter)
-    return RefillDecision(refill, after, due, _closing(settled_at, now, moment.pacing), transition)
+    return RefillDecision(refill, after, due, _closing(after, now, moment.pacing), transition)
 
 
 def _refill_interval(state: RefillState, state_at: datetime, moment: Moment) -> float:
@@ -273,12 +284,17 @@ def _missed(misses: int, missed_at: datetime | None, moment: Moment) -> tuple[in
     if not moment.singly:
         return max(misses, 1), missed_at
     if missed_at is not None and (moment.now - missed_at).total_seconds() < moment.pacing.confirm:
-        return misses, missed_at
+        return misses, min(missed_at, moment.now)  # later than now where the clock was set back
     return max(misses, 1) + 1, moment.now
 
 
-def _closing(settled_at: datetime | None, now: datetime, pacing: Pacing) -> datetime | None:
-    """Return when an order that settled at `settled_at` closes: now, once its grace time is over."""
-    if settled_at is None or (now - settled_at).total_seconds() < pacing.grace:
+def _closing(known: Order | Refill, now: datetime, pacing: Pacing) -> datetime | None:
+    """Return when a settled one closes: now, once its grace time is over.
+
+    Not where most of that passed without the asks that were due: maybe a clock has leapt, so it is asked once more.
+    """
+    if known.settled_at is None:
         return None
-    return now
+    settled = now - known.settled_at
+    silent = known.next_poll_at is not None and now - known.next_poll_at > settled / 2
+    return None if silent or settled.total_seconds() < pacing.grace else now

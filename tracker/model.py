@@ -68,7 +68,7 @@ class Odd(NamedTuple):
     """An item of a reply that could not be believed."""
 
     kind: str
-    """`absent`, `bad_item` or `item_error`."""
+    """`absent`, `bad_item` or `item_error`; or `alone_` and the kind of fault that asking about it alone met."""
     detail: str
     """Redacted and capped by whoever made it."""
 
@@ -100,8 +100,11 @@ class Order(NamedTuple):
     """When it was last answered, as the database gives it: only a guard, compared and never read."""
     settled_at: datetime | None
     misses: int
-    """0: fine. 1: a batch did not answer it, so it is asked singly. 1 + n: n single answers "no such id"."""
+    """0: fine. 1: a batch did not answer it, or it spoils batches, so it is asked singly. 1 + n: n single answers
+    "no such id"."""
     missed_at: datetime | None
+    next_poll_at: datetime | None = None
+    """When it was to be asked, where it is settled; None for any other."""
 
 
 class Refill(NamedTuple):
@@ -118,6 +121,8 @@ class Refill(NamedTuple):
     settled_at: datetime | None
     misses: int
     missed_at: datetime | None
+    next_poll_at: datetime | None = None
+    """When it was to be asked."""
 
 
 class Anomaly(NamedTuple):

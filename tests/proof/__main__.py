@@ -27,13 +27,15 @@ from tracker.store.database import opened
 BOTH: Final = ("sqlite", "postgres")
 PROOFS: Final[dict[str, Sequence[str]]] = {
     "matrix": BOTH,
+    "commits": ("postgres",),
+    "storage": BOTH,
+    "migrations": BOTH,
     "wire": ("sqlite",),
     "flapping": ("sqlite",),
     "kills": BOTH,
-    "clocks": ("sqlite",),
+    "clocks": BOTH,
     "races": BOTH,
     "crashes": ("postgres",),
-    "buying": ("sqlite",),
     "model": BOTH,
     "month": ("sqlite",),
     "progress": ("sqlite",),

@@ -6,7 +6,7 @@ failed before the COMMIT (promise P1 allows that for a reply in flight): `doubt`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from promises import broken, refills, remembered
 
@@ -16,6 +16,9 @@ from tracker.store.database import Database
 SHOWN: Final = 5
 """Orders that are named of all that are wrong."""
 
+Mark: TypeAlias = Mapping[tuple[str, str], int]
+"""Panel and order (or `refill/ID`) -> replies about it."""
+
 
 class Truth:
     """What the simulators of `panels`, by the names that the configuration gives them, say of a history."""
@@ -24,19 +27,33 @@ class Truth:
         self.panels = panels
         self._doubtful: dict[tuple[str, str], set[int]] = {}
 
-    def doubt(self, *, lately: int = 1) -> None:
-        """Forgive each order the loss of its newest replies, at most `lately`; call once no connection is open."""
-        for name, panel in self.panels.items():
-            for subject in panel.subjects():
-                count = len(panel.served(subject))
-                self._doubtful.setdefault((name, subject), set()).update(range(max(0, count - lately), count))
+    def mark(self) -> Mark:
+        """Return how many replies there were about each order and refill by now."""
+        return {
+            (name, subject): len(panel.served(subject))
+            for name, panel in self.panels.items()
+            for subject in panel.subjects()
+        }
+
+    def doubt(self, *, lately: int = 1, since: Mark | None = None) -> None:
+        """Forgive each order the loss of its newest replies, at most `lately`, or of those after `since`.
+
+        Call once no connection is open.
+        """
+        for key, count in self.mark().items():
+            first = max(0, count - lately) if since is None else since.get(key, 0)
+            self._doubtful.setdefault(key, set()).update(range(first, count))
 
     def wrong(self, database: Database, url: str) -> list[str]:
         """Return what is wrong, one sentence each; nothing where promises P1 to P3 are kept.
 
         Every order and refill that the history knows is compared; the daemon must rest meanwhile.
         """
-        found = [f"{promise}: {rows}" for promise, rows in broken(url).items()]
+        return [f"{promise}: {rows}" for promise, rows in broken(url).items()] + self.unexplained(database, url)
+
+    def unexplained(self, database: Database, url: str) -> list[str]:
+        """Return which histories the replies do not explain (P1), one sentence each."""
+        found = []
         for (panel, order_id), history in remembered(database, url).items():
             served = self.panels[panel].served(order_id)
             doubtful = self._doubtful.get((panel, order_id), set())

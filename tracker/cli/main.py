@@ -6,6 +6,7 @@ Commands are imported when they are used: `tracker --help` must not wait for a d
 import errno
 import importlib
 import os
+import resource
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -44,6 +45,7 @@ COMMANDS: Final = {
     "watch": ("working.watch", "A live screen beside the running daemon."),
     "check": ("keeping.check", "Is this installation sound? Each fault comes with its remedy."),
     "health": ("keeping.health", "Whether the work goes on: the last success of each kind."),
+    "verify": ("keeping.verify", "Is the history what it promises to be? Every row that is not."),
     "simulate": ("working.simulate", "Run the simulated panel alone, for any tool."),
     "config": ("keeping.admin", "The effective configuration."),
     "db": ("keeping.db", "The database: its schema, sizes, pruning, backups."),
@@ -99,6 +101,8 @@ def tracker() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # Keys are in memory: after a crash they must not be in a file (the systemd unit says the same).
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name in Russian must not end a report in LANG=C

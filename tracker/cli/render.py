@@ -58,8 +58,8 @@ _UNITS: Final[Mapping[str, Callable[[float], str]]] = {
     "change_share": change,
     "_share": share,
 }
-FORMULA: Final = ("=", "+", "-", "@")
-"""What makes a spreadsheet run a cell (a TAB does too, but is spelled out by then)."""
+FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet run a cell, full-width signs included (a TAB does too, but is spelled out by then)."""
 STATE_STYLES: Final = {
     "completed": "green",
     "in_progress": "cyan",

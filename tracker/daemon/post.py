@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from tracker import pace
+from tracker.daemon.clock import WallClock
 from tracker.errors import KeyRefused, Stopped
 from tracker.model import KINDS, Kind, Learned
 from tracker.pace import Pacing
@@ -110,6 +111,8 @@ class Post:
         self._stop = stop
         self._memory = memory = database.memory(lease)
         learned = memory.ledger.open(panel.url)
+        self._clock = WallClock()
+        self._unpark()
         abilities = _remembered(learned)
         self.client = connect(panel, self.budget, abilities)
         pacing = pacing or Pacing(shortest=every.statuses)
@@ -132,6 +135,8 @@ class Post:
         """
         if kind == "catalog":
             self._relearn()
+        if self._clock.was_set_back():
+            self._unpark()
         peace = self._peace[kind]
         if self._stop.is_set() or (time.monotonic() < peace.until and not force):
             return None
@@ -145,6 +150,11 @@ class Post:
         """Run one round about the open orders among `order_ids`, due or not."""
         keys = self._memory.orders.find(order_ids)
         return statuses_of(self.desk, keys, may_go_on=lambda: not self._stop.is_set())
+
+    def _unpark(self) -> None:
+        """Ask at once about what was dealt by a wall clock that stood ahead of what it is now."""
+        if parked := self._memory.unpark(utc_now()):
+            log.warning("clock.was_ahead", panel=self.name, due=parked, remedy="none needed: they are asked now")
 
     def _relearn(self) -> None:
         """Forget, once a day, what the panel did not understand."""
@@ -197,6 +207,8 @@ class Post:
             )
         elif fault is None or isinstance(fault, Stopped):
             self._peace[kind] = _Peace()
+        elif report.taking_apart:
+            pass  # at a few requests a minute this takes some rounds: left in peace, they would take hours
         else:
             peace.faults += 1
             seconds = pace.backed_off(peace.faults, self.desk.pacing)

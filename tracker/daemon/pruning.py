@@ -3,13 +3,13 @@
 Any daemon does it, also one that only stands by: it needs no lease, and two at once do no harm.
 """
 
-import time
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from tracker.daemon.clock import WallClock
 from tracker.model import Keep
 from tracker.panel import uptime
 from tracker.store.database import Database
@@ -36,14 +36,14 @@ class Pruner:
         self._rest = rest
         self._rests_until = 0.0
         self._done = Pruned()
-        self._ahead = _ahead()
+        self._clock = WallClock()
 
     def step(self) -> None:
         """Do one bounded step, unless it rests. Raises what the database raises; call it again then, or later.
 
         A wall clock that jumps ahead makes everything old: after any jump it first rests.
         """
-        jumped, self._ahead = _ahead() - self._ahead, _ahead()
+        jumped = self._clock.moved()
         if abs(jumped) > JUMP_SECONDS:
             log.warning("retention.waits", reason="the clock was set", seconds=round(jumped))
             self._rests_until = uptime() + self._rest
@@ -56,8 +56,3 @@ class Pruner:
                 log.info("retention.pruned", **{name: getattr(self._done, name) for name in Pruned._fields[:-1]})
             self._done = Pruned()
             self._rests_until = uptime() + self._rest
-
-
-def _ahead() -> float:
-    """Return by how much the wall clock is ahead of the other: always the same while nobody sets it."""
-    return time.time() - uptime()

@@ -27,6 +27,8 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from tracker.daemon.clock import WallClock
+
 LATE: Final = 2.0
 """Intervals without a tick after which a job is armed anew, and seconds that are always allowed on top."""
 
@@ -81,6 +83,7 @@ class Ticker:
         self._jobs: dict[str, _Job] = {}
         self._threads: dict[str, _OneThread] = {}
         self._stopped = False
+        self._clock = WallClock()
         self._scheduler.add_listener(self._after, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._scheduler.add_listener(self._skip, EVENT_JOB_MAX_INSTANCES)
         # It warns of each tick that comes while the last one runs; a full round is no news.
@@ -119,9 +122,13 @@ class Ticker:
     def rearm_late(self) -> list[str]:
         """Arm anew the jobs that should have ticked by the monotonic clock; return their names.
 
-        The wall clock that APScheduler goes by may have stepped back: without this, nothing runs until it has
-        caught up with itself. A job that waits for its panel's thread is not late: it has ticked.
+        The wall clock that APScheduler goes by may have been set back: without this, nothing runs until it has
+        caught up with itself. Where that is seen, all jobs are armed. A job that waits for its panel's thread is
+        not late: it has ticked.
         """
+        if self._clock.was_set_back():
+            for job in self._of():
+                self._arm(job)
         now, jobs = time.monotonic(), self._of()
         busy = {job.panel for job in jobs if job.began_at is not None}
         late = [job for job in jobs if job.panel not in busy and now - job.armed_at > _allowed(job)]

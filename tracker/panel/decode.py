@@ -132,5 +132,5 @@ def _after_noise(text: str) -> object:
 
 
 def _unreadable(text: str) -> BadReply:
-    page = "an HTML page" if text[:200].lstrip().lower().startswith(("<!doctype", "<html")) else "no JSON"
+    page = "an HTML page" if text[:200].lower().startswith(("<!doctype", "<html")) else "no JSON"
     return BadReply(f"the reply is {page}: {redact(text)}")

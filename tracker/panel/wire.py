@@ -41,8 +41,8 @@ _ABSENT: Final = Odd("absent", "the reply leaves this id out")
 def read_statuses(value: object, ids: Sequence[str]) -> Answers[Answer]:
     """Read the reply to `status` for one id or many: one answer for each of `ids`.
 
-    Raises the fault that answers the whole request, and BadReply for a reply that is no answer or is mostly about
-    other ids.
+    Raises the fault that answers the whole request, and BadReply for a reply that is no answer, or of which half
+    or more is about other ids: it belongs to another question, and may have mixed up the rest as well.
     """
     return _read(value, ids, ("order", "status"), _status)
 
@@ -160,9 +160,11 @@ def _read(
         asked_for = set(ids)
         # A key with a plain value is a remark ("status": "success"), not an id.
         foreign = tuple(key for key in items if key not in asked_for and isinstance(items[key], dict))
-        if len(foreign) > found:
+        if foreign and len(foreign) >= found:
             of = f"{len(foreign)} of {len(foreign) + found}"
-            raise BadReply(f"the reply is mostly about other ids ({of}): {redact(', '.join(foreign[:5]))}")
+            raise BadReply(
+                f"half of the reply or more is about other ids ({of}): {redact(', '.join(foreign[:5]))}"
+            )
         answers.foreign = tuple(redact(key) for key in foreign)
     if not found and value and answers:
         raise _unread(value, "anything about what was asked")

@@ -72,6 +72,8 @@ class Report:
     """What was odd about whole replies."""
     idle: bool = False
     """Nothing was to be done: such a round leaves no row."""
+    taking_apart: bool = False
+    """Its requests ended before a refused batch was taken apart: the panel is well, one of these orders is not."""
 
 
 def run(desk: Desk, kind: Kind, body: Callable[[Report, str], None]) -> Report:

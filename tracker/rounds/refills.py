@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from tracker.decide import Moment, decide_refill
+from tracker.decide import ALONE, Moment, decide_refill
 from tracker.errors import BadReply, Refused
 from tracker.model import Odd, Refill, RefillAnswer, RefillPlan
 from tracker.rounds.desk import FAULTS_IN_A_ROW, TO_BLAME, Desk, Report, log, run
@@ -31,7 +31,7 @@ def refills(desk: Desk, requests: int, *, may_go_on: Callable[[], bool], force: 
             except TO_BLAME as fault:
                 refused = isinstance(fault, Refused | BadReply)
                 if len(batch) == 1:
-                    _write(desk, [(batch[0], Odd(f"alone_{fault.kind}", str(fault)))], report, round_id)
+                    _write(desk, [(batch[0], Odd(f"{ALONE}{fault.kind}", str(fault)))], report, round_id)
                 elif refused:
                     work.extendleft(reversed(_halves(batch)))
                 else:

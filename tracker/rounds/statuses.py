@@ -7,7 +7,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from tracker.decide import Decision, Moment, decide
+from tracker.decide import ALONE, Decision, Moment, decide
 from tracker.errors import (
     BadReply,
     Interrupted,
@@ -234,6 +234,7 @@ def _ask(desk: Desk, plan: Plan, report: Report, round_id: str, allowance: Allow
     book.write()
     if queue.closed or not queue.answered:
         report.fault = queue.fault
+    report.taking_apart = queue.unfinished is not None and not queue.closed
     desk.status_limit = _next_limit(queue, desk.status_limit)
 
 
@@ -256,7 +257,7 @@ def _no_answer(queue: Queue, batch: Batch, fault: PanelFault, book: Book, report
     hopeless = isinstance(fault, KeyRefused | RateLimited | Stopped)
     if len(batch.orders) == 1 and not hopeless and (isinstance(fault, TO_BLAME) or queue.answered):
         # Written even if the panel answers no other: what stays due would head the next round, and the next.
-        book.take([(batch.orders[0], Odd(f"alone_{fault.kind}", str(fault)))], singly=True)
+        book.take([(batch.orders[0], Odd(f"{ALONE}{fault.kind}", str(fault)))], singly=True)
 
 
 def _log_transition(voice: FilteringBoundLogger, decision: Decision) -> None:

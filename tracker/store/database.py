@@ -26,6 +26,9 @@ from tracker.store.upkeep.backup import Progress
 from tracker.store.upkeep.fitness import Fitness
 from tracker.store.upkeep.retention import Retention
 from tracker.store.upkeep.sizes import Sizes
+from tracker.store.verifying import sweep
+from tracker.store.verifying.rules import Narrowed
+from tracker.store.verifying.sweep import MOST, Verdict, Watch
 
 
 class Database:
@@ -137,6 +140,20 @@ class Database:
     def restoring(self, target: Path) -> str:
         """Return the line to type to go back to the backup in `target`."""
         return backup.restoring(self._engine, target)
+
+    def verify(
+        self,
+        panel: str | None = None,
+        since: datetime | None = None,
+        *,
+        watch: Watch = lambda _table, _share: None,
+        most: int = MOST,
+    ) -> Verdict:
+        """Check the whole history, or that of a panel, or what has changed since; see `tracker.store.verifying`.
+
+        Runs beside polling. Of each rule that is broken at most `most` rows are told, and how many there are.
+        """
+        return sweep.verify(self._engine, Narrowed(panel, since), watch, most)
 
     def retention(self) -> Retention:
         """Return what forgets, step by step, what is older than it is kept."""

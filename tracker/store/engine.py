@@ -32,6 +32,12 @@ _REFUSED: Final = (
 _FILE: Final = "Check the owner and the mode of the file and its folder."
 _DAMAGED: Final = "Restore it from a backup, or name another file."
 _ROLE: Final = "Name a role that may write, on a server that is no standby."
+_ALTERED: Final = (
+    "Its tables are not as tracker makes them: did somebody change them? "
+    "Undo that, restore it from a backup, or name another one."
+)
+
+_WAITED_FOR: Final = (exc.OperationalError, exc.InterfaceError, sqlite3.OperationalError)
 
 _AWAY: Final = {
     "sqlite": "Another process may be writing for long, or the disk be full.",
@@ -48,6 +54,12 @@ UNFIT: Final = {
     "password authentication failed": "Put the right password into the URL, or into ~/.pgpass.",
 }
 """Words of the drivers' errors that no waiting mends -> the remedy."""
+
+SQLITE_ERROR: Final = 1
+"""SQLite's code for a statement that makes no sense here: a table or column that is missing, or there already."""
+
+POSTGRES_ERRORS: Final = "42"
+"""The class of Postgres' codes for the same."""
 
 _SILENCE: Final = {
     "connect_timeout": 10,
@@ -140,8 +152,6 @@ def keep_wal(engine: Engine) -> None:
         cursor = connection.connection.cursor()  # past SQLAlchemy, which would begin a transaction first
         try:
             got = cursor.execute("PRAGMA journal_mode = wal").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            raise exc.OperationalError("PRAGMA journal_mode = wal", None, error) from error
         finally:
             cursor.close()
     if got != "wal":
@@ -193,11 +203,8 @@ def _pragma(connection: Connection, name: str, value: int) -> Iterator[None]:
     driver: Any = connection.connection.dbapi_connection  # past SQLAlchemy, which would begin a transaction first
     try:
         _set(driver, name, value)
-    except sqlite3.Error as error:
-        raise exc.OperationalError(f"PRAGMA {name}", None, error) from error
-    try:
         yield
-    finally:
+    finally:  # whatever failed: a connection that only reads would make the next writer fail
         try:
             _set(driver, name, PRAGMAS.get(name, 0))
         except (sqlite3.Error, DatabaseUnfit):  # what was committed is safe: only this connection is not as it was
@@ -209,13 +216,24 @@ def told(engine: Engine) -> Iterator[None]:
     """Turn the driver's errors into ours: unreachable ones can be waited for, unfit ones cannot."""
     try:
         yield
-    except exc.DBAPIError as error:
+    except (exc.DBAPIError, sqlite3.Error) as error:  # the latter where the driver is used past SQLAlchemy
+        raised = error.orig if isinstance(error, exc.DBAPIError) else error
         where = engine.url.render_as_string(hide_password=True)
-        lines = str(error.orig).strip().splitlines()
-        reason = lines[0] if lines else type(error.orig).__name__
-        for word, remedy in UNFIT.items():
-            if word in reason:
-                raise DatabaseUnfit(f"{where}: {reason}. {remedy}") from error
-        if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+        lines = str(raised).strip().splitlines()
+        reason = lines[0] if lines else type(raised).__name__
+        if (remedy := _remedy(raised, reason)) is not None:
+            raise DatabaseUnfit(f"{where}: {reason}. {remedy}") from error
+        if isinstance(error, _WAITED_FOR) or getattr(error, "connection_invalidated", False):
             raise DatabaseUnreachable(f"{where}: {reason}. {_AWAY[engine.dialect.name]}") from error
         raise
+
+
+def _remedy(raised: BaseException | None, reason: str) -> str | None:
+    """Return what to do about a driver's error that no waiting mends; None for every other one."""
+    for word, remedy in UNFIT.items():
+        if word in reason:
+            return remedy
+    sqlstate = getattr(raised, "sqlstate", None) or ""
+    if getattr(raised, "sqlite_errorcode", None) == SQLITE_ERROR or sqlstate.startswith(POSTGRES_ERRORS):
+        return _ALTERED
+    return None

@@ -34,6 +34,10 @@ PAUSE_LIMIT: Final = "3s"
 """How long a paused holder may sit inside a Postgres transaction before the server ends it."""
 
 
+BEYOND: Final = 3600.0
+"""Seconds: no lease is so long (ours last 20). One that ends later was dealt by a clock that stood wrong."""
+
+
 class Lease(NamedTuple):
     """Our right to poll `panel`, for one term."""
 
@@ -51,13 +55,13 @@ class Held(NamedTuple):
 
 
 def acquire(engine: Engine, panel: str, holder: str, seconds: float) -> Lease | Held:
-    """Take the lease of `panel` for `seconds` if it is free, expired or ours; else return who holds it."""
+    """Take the lease of `panel` for `seconds`, at most `BEYOND`, if free, over or ours; or return who holds it."""
     upsert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
     take = upsert(leases).values(panel=panel, holder=holder, term=1, expires_at=utc_after(literal(seconds)))
     take = take.on_conflict_do_update(
         index_elements=[leases.c.panel],
         set_={"holder": holder, "term": leases.c.term + 1, "expires_at": utc_after(literal(seconds))},
-        where=or_(leases.c.expires_at <= utcnow(), leases.c.holder == holder),
+        where=or_(_is_over(), leases.c.holder == holder),
     )
     with writing(engine) as connection:
         connection.execute(take)
@@ -87,9 +91,7 @@ def holder_of(engine: Engine, panel: str) -> Held | None:
 
 def holders(engine: Engine) -> dict[str, Held]:
     """Return who holds the lease of each panel, or held it last; locks nothing."""
-    statement = select(
-        leases.c.panel, leases.c.holder, leases.c.expires_at, (leases.c.expires_at <= utcnow()).label("expired")
-    )
+    statement = select(leases.c.panel, leases.c.holder, leases.c.expires_at, _is_over().label("expired"))
     with reading(engine) as connection:
         rows = connection.execute(statement).all()
     return {row.panel: Held(row.holder, row.expires_at, bool(row.expired)) for row in rows}
@@ -105,6 +107,10 @@ def fenced(engine: Engine, lease: Lease) -> Iterator[Connection]:
                 "Nothing was written; its new holder polls on."
             )
         yield connection
+
+
+def _is_over() -> ColumnElement[bool]:
+    return or_(leases.c.expires_at <= utcnow(), leases.c.expires_at > utc_after(literal(BEYOND)))
 
 
 def _is(lease: Lease) -> ColumnElement[bool]:

@@ -5,9 +5,9 @@ transaction of their own calls `follow` in it.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Engine, and_, case, func, select, update
+from sqlalchemy import Case, Connection, Engine, Table, and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.store.engine import writing
@@ -103,12 +103,17 @@ def untrack(engine: Engine, panel: str, order_id: str) -> Untracked:
     )
     its_refills = and_(refills.c.panel == panel, refills.c.order_id == order_id, refills.c.closed_at.is_(None))
     with writing(engine) as connection:
-        closed = connection.execute(update(orders).where(mine, orders.c.closed_at.is_(None)).values(_CLOSED))
-        closed_refills = connection.execute(update(refills).where(its_refills).values(_CLOSED))
+        closed = connection.execute(
+            update(orders).where(mine, orders.c.closed_at.is_(None)).values(_closed(orders))
+        )
+        closed_refills = connection.execute(update(refills).where(its_refills).values(_closed(refills)))
         return Untracked(closed.rowcount == 1, closed_refills.rowcount, connection.execute(children).scalar_one())
 
 
-_CLOSED: Final = {"closed_at": utcnow()}
+def _closed(table: Table) -> dict[str, Case[Any]]:
+    """Close now, but not before it settled: that was dated by another clock, or before this one was set back."""
+    settled_at = table.c.settled_at
+    return {"closed_at": case((settled_at > utcnow(), settled_at), else_=utcnow())}
 
 
 def follow_refill(connection: Connection, panel: str, order_id: str, refill_id: str) -> bool:

@@ -35,8 +35,12 @@ _IS_DUE: Final = _DUE_AT <= _NOW
 _IS_SUSPECTED: Final = orders.c.misses > 0
 _IS_NEW: Final = orders.c.checked_at.is_(None) & (orders.c.misses == 0)
 
+_RESTS: Final = _IS_SUSPECTED & ~_IS_DUE
+"""Never asked as a filler: it may be what the panel refuses whole batches for."""
+
 _COUNTS: Final = select(
     func.count().label("open"),
+    func.count().filter(_RESTS).label("resting"),
     func.count().filter(_IS_DUE).label("due"),
     func.count().filter(_IS_DUE, _IS_SUSPECTED).label("suspected"),
     func.count().filter(_IS_DUE, _IS_NEW).label("newcomers"),
@@ -50,8 +54,9 @@ def _earliest(*where: Any) -> Select[tuple[int]]:  # noqa: ANN401  # conditions,
 
 _SUSPECTED: Final = _earliest(_IS_DUE, _IS_SUSPECTED)
 _NEWCOMERS: Final = _earliest(_IS_DUE, _IS_NEW)
-_SOONEST: Final = _earliest()
+_SOONEST: Final = _earliest(~_RESTS)
 _ALL: Final = select(orders.c.id).where(*_IS_OPEN).order_by(orders.c.id)
+_ALL_BUT_RESTING: Final = _ALL.where(~_RESTS)
 
 
 def plan(
@@ -63,14 +68,14 @@ def plan(
     # Where that is none, a suspected one is asked alone once nothing else is due.
     most = requests // SINGLES or (found.due == found.suspected)
     singles = _keys(connection, _SUSPECTED, {**at, "most": int(most)}) if found.suspected and most else ()
-    others = found.open - len(singles)
+    others = found.open - len(singles) - (0 if force else found.resting)
     room = max(requests - len(singles), 0) * per_request
     # A request costs the same with 1 id as with 100, so the last batch is filled with the soonest due.
     wanted = others if force else -(-(found.due - len(singles)) // per_request) * per_request
     wanted = min(wanted, room, others)
     chosen = set(singles)
     if wanted == others:
-        keys = _keys(connection, _ALL, at)
+        keys = _keys(connection, _ALL if force else _ALL_BUT_RESTING, at)
         if chosen:
             keys = array("q", (key for key in keys if key not in chosen))
         return Plan(keys, sorted(chosen))

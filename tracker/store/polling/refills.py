@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Select, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Select, and_, bindparam, case, exists, func, insert, or_, select, update
 
 from tracker.decide import RefillDecision
 from tracker.model import Refill, RefillPlan
@@ -73,7 +73,8 @@ class Refills:
         with reading(self._engine) as connection:
             if connection.execute(select(orders.c.id).where(moved).limit(1)).first() is None:
                 return 0
-        statement = update(orders).where(moved).values(closed_at=None, next_poll_at=now, settled_at=now)
+        began_anew = case((orders.c.settled_at.is_not(None), now))  # one that was untracked may not have settled
+        statement = update(orders).where(moved).values(closed_at=None, next_poll_at=now, settled_at=began_anew)
         with fenced(self._engine, self._lease) as connection:
             return connection.execute(statement).rowcount
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     cast,
     func,
     insert,
@@ -45,6 +46,8 @@ LOADED: Final = (
     orders.c.settled_at,
     orders.c.misses,
     orders.c.missed_at,
+    # Of few only, for reading a moment costs as much as three other columns.
+    case((orders.c.settled_at.is_not(None), orders.c.next_poll_at)),
 )
 """The columns of `tracker.model.Order`, in its order."""
 
@@ -165,6 +168,7 @@ def _order_of_sqlite(row: Any) -> Order:  # noqa: ANN401  # the columns of `LOAD
         settled_at,
         misses,
         missed_at,
+        next_poll_at,
     ) = row
     return _new(
         Order,
@@ -186,6 +190,7 @@ def _order_of_sqlite(row: Any) -> Order:  # noqa: ANN401  # the columns of `LOAD
             None if settled_at is None else utc_moment(settled_at),
             misses,
             None if missed_at is None else utc_moment(missed_at),
+            None if next_poll_at is None else utc_moment(next_poll_at),
         ),
     )
 

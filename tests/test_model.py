@@ -1,0 +1,22 @@
+"""A state machine over everything that polls finds nothing wrong, and finds what is planted."""
+
+import pytest
+from proof.model import run
+from proof.planted import BUILDS
+
+from tracker.store.database import Database
+
+
+def test_no_order_of_steps_breaks_a_promise(sqlite_database: Database) -> None:
+    """As `python -m proof --long --only model`, which runs thousands of steps, on Postgres as well."""
+    counts = run(sqlite_database._engine.url.render_as_string(), examples=8, steps=15, number=1, shrink=False)
+    assert counts["kills"], counts
+    assert counts["database faults"], counts
+    assert counts["takeovers"], counts
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_machine_finds_a_fault_that_is_planted(build: str, sqlite_database: Database) -> None:
+    url = sqlite_database._engine.url.render_as_string()
+    with BUILDS[build](), pytest.raises(AssertionError):
+        run(url, examples=200, steps=15, number=1, shrink=False)
