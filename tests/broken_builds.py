@@ -43,7 +43,7 @@ RACES: Final = 6
 """Orders that are asked about twice at once, after each round."""
 
 FAULTS: Final = {3: 1, 5: 2}
-"""Round -> which of its transactions finds the database away; a sound build has one in each of these rounds."""
+"""Round -> which of its transactions finds the database away."""
 
 DELIVERING: Final = "SELECT order_id FROM orders WHERE state = 'in_progress' ORDER BY id LIMIT :most"
 
@@ -126,10 +126,6 @@ def _overtake(panel: SlowLine, clock: ManualClock, truth: Truth, posts: Sequence
 
 Build = Callable[[pytest.MonkeyPatch], None]
 """Breaks the code until the test is over."""
-
-
-def sound(patch: pytest.MonkeyPatch) -> None:
-    """Break nothing."""
 
 
 def unguarded(patch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from answers import ABSENT, HALF_DONE, NOW, PACING, SAME, UNKNOWN_ID, ago, decided, later, settled
 
+from tracker.decide import ALONE
 from tracker.model import (
     Anomaly,
     NotFound,
@@ -37,6 +38,13 @@ def test_an_odd_answer_closes_a_settled_order_whose_grace_time_is_over(odd: Odd)
 def test_an_order_that_a_batch_left_out_is_asked_about_singly_at_once() -> None:
     decision = decided(HALF_DONE, ABSENT)
     assert (decision.after.misses, decision.next_poll_at) == (1, NOW)
+
+
+@pytest.mark.parametrize(("misses", "then"), [(0, 1), (1, 1), (3, 3)])
+def test_an_order_that_fails_alone_is_asked_singly_from_then_on(misses: int, then: int) -> None:
+    before = HALF_DONE._replace(misses=misses)
+    assert decided(before, Odd(f"{ALONE}timeout", "x"), singly=True).after == before._replace(misses=then)
+    assert decided(before, Odd("bad_item", "x"), singly=True).after == before
 
 
 def test_an_order_left_out_again_waits_like_any_other() -> None:

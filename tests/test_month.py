@@ -5,8 +5,8 @@ from pathlib import Path
 
 from proof.month import live
 
-DAYS = 1.5
-SEED = 17
+DAYS = 2.0
+SEED = 5
 
 
 def test_days_of_faults_break_no_promise_and_their_seed_brings_them_back(

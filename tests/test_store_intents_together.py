@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from books import execute, table
-from cli_setting import plain
+from cli_setting import plain, sql
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from intents_setting import ADD, CANCEL, LONG_AGO, REFILL, begin
@@ -105,13 +105,13 @@ def test_a_reference_that_another_program_writes_at_the_same_moment_is_refused_b
         "payload": "{}",
         "ref": "shop-1",
     }
-    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    # Each look is a transaction of its own: within one, Postgres shows the same activity again and again.
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool:
         with plain(database_url) as theirs:
             theirs.execute(insert(intents), row | {"ref": "shop-1", "deadline_at": deadline_at})
             mine = pool.submit(database.intents.begin, wish, seconds=30)
-            with plain(database_url) as look:
-                until(lambda: look.execute(waiting).scalar_one() > 0, "it to wait for the other one's commit")
+            until(lambda: sql(database_url, waiting)[0][0] > 0, "it to wait for the other one's commit")
         with pytest.raises(Blocked, match="the reference shop-1 is taken") as told:
             mine.result(timeout=PATIENCE)
     assert told.value.intent == "theirs"

@@ -6,13 +6,14 @@ from itertools import chain
 
 import pytest
 from books import NOW, PENDING, follow, order_row, poll
-from broken_rows import KINDS, LIFE, MINUTE, break_all, fill, found
+from broken_rows import KINDS
 from cli_setting import Type, sql, typist
 from filled import books
 from proof import verifying
 from proof.table import Profile
 from read_setting import on_terminal
 from sqlalchemy import event
+from verify_setting import LIFE, MINUTE, break_all, fill, found
 
 from tracker.model import Status
 from tracker.store.database import Database, opened

@@ -291,7 +291,7 @@ def _missed(misses: int, missed_at: datetime | None, moment: Moment) -> tuple[in
 def _closing(known: Order | Refill, now: datetime, pacing: Pacing) -> datetime | None:
     """Return when a settled one closes: now, once its grace time is over.
 
-    Not where most of that passed without the asks that were due: maybe a clock has leapt, so it is asked once more.
+    Not where most of that passed without the asks that were due: maybe a clock leapt, so it is asked once more.
     """
     if known.settled_at is None:
         return None

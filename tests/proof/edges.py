@@ -7,9 +7,13 @@ from typing import Any, Final, Literal, TypeAlias
 import psycopg
 from sqlalchemy import Engine, event
 
-Edge: TypeAlias = Literal["statement", "commit", "committed", "ask", "told"]
-EDGES: Final[tuple[Edge, ...]] = ("statement", "commit", "committed", "ask", "told")
-DATABASE_EDGES: Final = EDGES[:3]
+Edge: TypeAlias = Literal["statement", "write", "commit", "committed", "ask", "told"]
+DATABASE_EDGES: Final[tuple[Edge, ...]] = ("statement", "write", "commit", "committed")
+"""Before any statement, before one that writes, before a COMMIT, and after it was done."""
+PANEL_EDGES: Final[tuple[Edge, ...]] = ("ask", "told")
+"""Before a request arrives, and while its reply is on its way."""
+EDGES: Final = DATABASE_EDGES + PANEL_EDGES
+WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 
 
 class Killed(BaseException):
@@ -42,7 +46,7 @@ class Edges:
     def watch(self, engine: Engine) -> None:
         """Cross the edges of a database, where its driver is called."""
         for call in ("do_execute", "do_executemany", "do_execute_no_params"):
-            event.listen(engine, call, lambda *_: self.cross("statement"))
+            event.listen(engine, call, self._statement)
         commit = engine.dialect.do_commit
 
         def do_commit(connection: Any) -> None:  # noqa: ANN401  # a DBAPI connection has no type
@@ -51,6 +55,11 @@ class Edges:
             self.cross("committed")
 
         engine.dialect.do_commit = do_commit  # type: ignore[method-assign, assignment]  # before and after the driver's own
+
+    def _statement(self, _cursor: object, statement: str, *_: object) -> None:
+        self.cross("statement")
+        if statement.startswith(WRITES):
+            self.cross("write")
 
 
 def kill() -> None:

@@ -7,7 +7,7 @@ more and compared with what the panel served. It drives `proof.station`, and fin
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from random import Random
 from typing import ClassVar, Final
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import create_engine, delete
 
-from proof.edges import DATABASE_EDGES, EDGES, Edge, kill
+from proof.edges import DATABASE_EDGES, PANEL_EDGES, Edge, kill
 from proof.shop import ACTS, Shop
 from proof.station import POLLERS, station
 from proof.table import Figure, Profile
@@ -92,14 +92,20 @@ class Machine(RuleBasedStateMachine):
         self.station.simulators[PANEL].misbehave(fault, times=times)
         self.poll(MINUTE, "statuses", force=True)
 
-    @rule(edge=st.sampled_from(EDGES), count=st.integers(1, 30), place=places)
-    def arm(self, edge: Edge, count: int, place: int) -> None:
-        """Have something happen at an edge, and poll until it has."""
-        at_database = (kill, self.station.fault)
-        at_panel = (kill, self.station.take_over, lambda: self._untrack_meanwhile(place))
-        of = at_database if edge in DATABASE_EDGES else at_panel
-        self.station.edges.arm(edge, count if edge in DATABASE_EDGES else 1, of[place % len(of)])
-        self.poll(MINUTE, "statuses", force=True)
+    @rule(edge=st.sampled_from(DATABASE_EDGES), count=st.integers(1, 8), fatal=st.booleans())
+    def arm_the_database(self, edge: Edge, count: int, *, fatal: bool) -> None:
+        """Have the database fail, or the process die there, within the next rounds."""
+        self._arm(edge, count, kill if fatal else self.station.fault)
+
+    @rule(edge=st.sampled_from(PANEL_EDGES), which=st.integers(0, 2), place=places)
+    def arm_the_panel(self, edge: Edge, which: int, place: int) -> None:
+        """Have something happen while a request is on its way."""
+        self._arm(edge, 1, (kill, self.station.take_over, lambda: self._untrack_meanwhile(place))[which])
+
+    def _arm(self, edge: Edge, count: int, what: Callable[[], object]) -> None:
+        self.station.edges.arm(edge, count, what)
+        for _ in range(2):
+            self.poll(HOUR, "statuses", force=True)
 
     def _untrack_meanwhile(self, place: int) -> None:
         self.shop.untrack(place)

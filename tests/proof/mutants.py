@@ -123,7 +123,7 @@ def _mutmut(folder: Path, *arguments: str) -> str:
     command = [str(tool), *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     said = [line for line in done.stdout.splitlines() if " " not in line[:2]]  # the others are a wheel that turns
-    assert done.returncode == 0, f"{arguments}: {said[-40:]} {done.stderr[-4000:]}"
+    assert done.returncode == 0, f"{arguments}: {done.returncode}: {said[-40:]} {done.stderr[-4000:]}"
     return done.stdout
 
 

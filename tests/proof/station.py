@@ -1,8 +1,7 @@
 """Everything that polls, in one thread and in virtual time: daemons that die, panels that lie, a shop, a checker.
 
 The daemons are the real posts, rounds, client and store; only time, sockets and the moment of death are ours. What
-can fail is an *edge*, and a proof arms it: the n-th `statement`, `commit`, `committed` (the fault comes after the
-COMMIT), `ask` (before a request arrives) or `told` (its reply is on its way) from now on does what it says.
+can fail is an *edge* (`proof.edges`), and a proof arms it: the n-th from now on does what it says.
 """
 
 from collections import Counter, deque
@@ -106,6 +105,8 @@ class Station:
 
     def _note(self, panel: Panel, form: dict[str, str]) -> None:
         self.counts["requests"] += 1
+        if self.under_way[-1].overtaken:
+            return  # paused between its slot and its request; what it has loaded may be closed by now
         now, recent = self.time.steady(), panel.recent
         by = self.under_way[-1].poller.name
         recent.append(Request(now, by, panel.settings.requests_per_minute))
@@ -115,8 +116,6 @@ class Station:
         most = max(one.per_minute for one in mine)
         if len(mine) > most:
             self.found.append(f"{panel.name} was asked too often, {most} are allowed: {mine}")
-        if self.under_way[-1].overtaken:
-            return  # what it has loaded may be closed by now
         if closed := self.sound.closed(panel.name, form.get("orders", form.get("order", "")).split(",")):
             self.found.append(f"{panel.name} was asked about closed orders: {closed}")
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event
 from tracker.panel import Budget
 from tracker.store.database import Database
 from tracker.store.schema import metadata
-from tracker.store.types import utc_text
+from tracker.store.types import utc_text, utcnow
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -123,14 +123,10 @@ def own_clock(engine: Engine) -> None:
         connection.exec_driver_sql(_OWN)
         for table in metadata.sorted_tables:
             for column in table.columns:
-                if column.server_default is not None and "clock_timestamp" in _default(connection, column):
+                if isinstance(getattr(column.server_default, "arg", None), utcnow):
                     connection.exec_driver_sql(
                         f"ALTER TABLE {table.name} ALTER {column.name} SET DEFAULT virtual.clock_timestamp()"
                     )
-
-
-def _default(connection: Connection, column: Any) -> str:  # noqa: ANN401  # a column of any type
-    return str(column.server_default.arg.compile(dialect=connection.dialect))
 
 
 def _tell_now(time: Time, connection: Connection) -> None:

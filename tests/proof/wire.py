@@ -140,11 +140,10 @@ def spread(count: int, times: int) -> Sequence[int]:
 
 def cuts_sent(profile: Profile, at: Scene) -> Figure:
     """Send the good reply cut at each byte, of announced and of unknown length, and end the connection."""
-    times, footprint = 0, Footprint()
+    times, footprint, before = 0, Footprint(), at.history()
     for whole in (WHOLE, UNANNOUNCED):
         body_at = whole.index(b"\r\n\r\n") + 4
         for cut in spread(len(whole), profile.often(20, len(whole))):
-            before = at.history()
             report = one_reply(at, whole[:cut])
             unreadable = whole is UNANNOUNCED and cut >= body_at
             assert report.fault is not None, f"cut at byte {cut} it was believed"
