@@ -463,7 +463,7 @@ def test_a_process_that_was_paused_after_the_commit_sends_nothing_once_its_time_
 def locked(database: Database) -> Iterator[sqlite3.Connection]:
     """Write to a SQLite database from elsewhere, and do not come to an end."""
     path = str(database._engine.url.database)
-    with closing(sqlite3.connect(path, LONG, isolation_level=None, check_same_thread=False)) as other:
+    with closing(sqlite3.connect(path, timeout=LONG, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
 

@@ -56,6 +56,10 @@ class SqliteConnection(sqlite3.Connection):
     def rollback(self) -> None:
         self.steps.step("ROLLBACK", super().rollback, lambda: sqlite3.OperationalError("disk I/O error"))
 
+    def __del__(self) -> None:
+        """Close what SQLAlchemy drops where a fault strikes while it sets a connection up: Python 3.13 warns."""
+        self.close()
+
     def fail(self) -> Exception:
         """Roll back, as SQLite itself does where the disk is full or fails; return the fault."""
         if self.in_transaction:
