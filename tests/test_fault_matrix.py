@@ -91,4 +91,4 @@ def test_a_round_that_swallows_a_fault_of_the_database_is_found(
 
     monkeypatch.setattr(Orders, "apply", swallowed)
     with pytest.raises(AssertionError, match="nobody was told of the fault at statuses: "):
-        matrix.run(str(sqlite_database._engine.url), Profile())
+        matrix.run(str(sqlite_database._engine.url), Profile(long=True))  # each step: a share may miss it
