@@ -4,15 +4,18 @@ The long version, with every step on the real daemon: `cd tests && python -m pro
 clock that is set does to the scheduler is tested in `test_ticker.py`, to retention in `test_pruning.py`.
 """
 
+import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from random import Random
 
 import pytest
 from answers import ABSENT, HALF_DONE, UNKNOWN_ID, ago, decided, later, settled
 from books import NOW, execute, follow, order_row
-from cli_setting import sql
+from cli_setting import KEY, settings_of, sql
 from fakes import Abilities, Clock, FakePanel, Told
 from proof import clocks
 from proof.clocks import HOUR, YEAR
@@ -20,12 +23,17 @@ from proof.table import Profile
 from sqlalchemy import update
 
 from tracker.daemon.clock import WallClock
+from tracker.daemon.post import Post, connections, utc_now
 from tracker.decide import Moment, decide, decide_refill
+from tracker.errors import DatabaseUnreachable
 from tracker.model import Answer, Refill, RefillStatus, SettledState, Status
 from tracker.pace import Pacing
 from tracker.panel import uptime
 from tracker.rounds.desk import Desk
 from tracker.rounds.statuses import statuses
+from tracker.settings import Every
+from tracker.simulator import Simulator
+from tracker.store import engine as engine_module
 from tracker.store.database import Database
 from tracker.store.leases import BEYOND, Held, Lease
 from tracker.store.polling.memory import Memory
@@ -65,12 +73,15 @@ def answer(ids: Sequence[str]) -> Told[Answer]:
 class Hour:
     """A panel that is polled each minute, by a clock that is set after twenty of them."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, *, bulk: bool = False) -> None:
         self.memory, self.panel, self.clock = memory, FakePanel(answer), Clock(NOW)
-        one_by_one = Abilities(bulk_status=False)
-        self.desk = Desk("acme", self.panel, memory, self.clock, one_by_one, random=Random(5))
+        self.desk = Desk("acme", self.panel, memory, self.clock, Abilities(bulk_status=bulk), random=Random(5))
         self.asked: dict[str, list[int]] = defaultdict(list)
         self.minute = 0
+
+    def is_set(self, seconds: float) -> None:
+        self.clock.pass_(seconds=seconds)
+        self.memory.unpark(self.clock.now, GRACE)  # as the daemon does at its next tick
 
     def pass_(self, minutes: int) -> None:
         for _ in range(minutes):
@@ -96,8 +107,7 @@ def test_after_a_step_no_order_waits_long_or_is_asked_more_often_than_a_young_on
     hour = Hour(memory)
     hour.pass_(20)
     pending = {one: order_row(database, one) for one in ids if one.startswith("p")}
-    hour.clock.pass_(seconds=step)
-    memory.unpark(hour.clock.now)  # as the daemon does at its next tick
+    hour.is_set(step)
     hour.pass_(30)
     since = {one: [minute for minute in hour.asked[one] if minute > 20] for one in ids}
     for order_id, row in pending.items():
@@ -107,6 +117,29 @@ def test_after_a_step_no_order_waits_long_or_is_asked_more_often_than_a_young_on
     assert all(len(minutes) <= 30 / YOUNG + 1 for minutes in since.values()), since
     assert all(len(minutes) <= 1 for one, minutes in since.items() if one.startswith("d")), since
     assert all(order_row(database, one)["closed_at"] is None for one in ids)
+
+
+@pytest.mark.parametrize("steps", [(YEAR, -HOUR), (56 * YEAR, -1), (YEAR, -YEAR, YEAR), (-YEAR, YEAR, -HOUR)])
+def test_no_steps_after_each_other_close_an_order(
+    database: Database, memory: Memory, steps: Sequence[int]
+) -> None:
+    memory.ledger.open("https://acme.example/api/v2")
+    follow(database, "d1", "m1", "o1")
+    hour = Hour(memory)
+    hour.pass_(45)
+    for step in steps:
+        hour.is_set(step)
+        hour.pass_(3)
+    assert [order_row(database, one)["closed_at"] for one in ("d1", "m1", "o1")] == [None, None, None]
+
+
+def test_a_settled_order_is_asked_within_its_grace_time_where_its_clock_was_a_year_ahead(
+    database: Database, memory: Memory
+) -> None:
+    year = NOW + timedelta(days=366)
+    follow(database, "d1", state="completed", settled_at=year, checked_at=year, next_poll_at=year + GRACE / 20)
+    assert memory.unpark(NOW, GRACE) == 1
+    assert order_row(database, "d1")["next_poll_at"] == NOW + GRACE
 
 
 def test_what_was_answered_later_than_now_is_due_and_nothing_else_is(database: Database, memory: Memory) -> None:
@@ -119,10 +152,33 @@ def test_what_was_answered_later_than_now_is_due_and_nothing_else_is(database: D
     follow(database, "closed", checked_at=later(5), next_poll_at=later(60), closed_at=NOW)
     database.track_refill("acme", "1", "7")
     execute(database, update(refills).values(checked_at=later(5), next_poll_at=later(60)))
-    assert memory.unpark(NOW) == 4
+    follow(database, "settled", state="completed", settled_at=NOW, checked_at=later(5), next_poll_at=later(60))
+    assert memory.unpark(NOW, GRACE) == 4
     assert list(memory.orders.plan(NOW, 5, 1).keys) == [*answered, *missed, *tracked]
     assert [refill.refill_id for refill in memory.refills.plan(NOW, 5).refills] == ["7"]
-    assert memory.unpark(NOW) == 0
+    assert memory.unpark(NOW, GRACE) == 0
+
+
+def test_what_a_clock_parked_is_not_forgotten_where_the_database_fails_just_then(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_module.PRAGMAS, "busy_timeout", 20)
+    path, stop = str(sqlite_database._engine.url.database), threading.Event()
+    lease = sqlite_database.acquire("acme", "me", 60)
+    assert isinstance(lease, Lease)
+    with Simulator(key=KEY) as panel, connections(stop) as connect:
+        post = Post(settings_of(panel, "acme"), Every(), sqlite_database, lease, connect=connect, stop=stop)
+        order_id = panel.world.spawn(1)[0].order_id
+        ahead = utc_now() + timedelta(days=1)
+        [key] = follow(sqlite_database, order_id, checked_at=ahead, next_poll_at=ahead + timedelta(hours=1))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DatabaseUnreachable):
+                post.tick("statuses")
+        report = post.tick("statuses")
+        assert report is not None
+        assert report.answered == 1
+    assert order_row(sqlite_database, order_id)["id"] == key
 
 
 # Leases

@@ -36,6 +36,9 @@ def test_an_answer_that_says_the_same_writes_no_history() -> None:
     assert decision.after == HALF_DONE
 
 
+GRACE = PACING.grace
+
+
 @pytest.mark.parametrize("before", STATES)
 @pytest.mark.parametrize("after", [state for state in STATES if state not in {"new", "missing"}])
 def test_any_other_state_is_a_transition_backward_ones_too(before: State, after: State) -> None:
@@ -200,22 +203,25 @@ def test_a_settled_order_of_which_nobody_knows_since_when_has_settled_now() -> N
 
 
 @pytest.mark.parametrize(
-    ("due", "closed_at"),
+    ("due", "closed_at", "next_poll_at"),
     [
-        (None, NOW),
-        (NOW, NOW),
-        (ago(days=3.5), NOW),
-        (ago(days=4), NOW),
-        (ago(days=4, seconds=1), None),
-        (ago(days=8), None),
+        (None, NOW, GRACE),
+        (NOW, NOW, GRACE),
+        (ago(days=3.5), NOW, GRACE),
+        (ago(days=4), NOW, GRACE),
+        (ago(days=4, seconds=1), None, GRACE),
+        (ago(days=8), None, GRACE),
+        (later(1), None, 1),
+        (later(30 * 86400), None, GRACE),
     ],
-    ids=["unknown", "now", "days", "half", "silent", "never-asked"],
+    ids=["unknown", "now", "days", "half", "silent", "never-asked", "not-due", "parked"],
 )
-def test_an_order_that_was_not_asked_for_most_of_its_grace_time_is_asked_once_more(
-    due: datetime | None, closed_at: datetime | None
+def test_only_an_ask_that_was_due_and_not_for_most_of_its_settled_time_closes_an_order(
+    due: datetime | None, closed_at: datetime | None, next_poll_at: float
 ) -> None:
     done = settled(since=ago(days=8), next_poll_at=due)
-    assert decided(done, Status("completed", "completed")).closed_at == closed_at
+    decision = decided(done, Status("completed", "completed"))
+    assert (decision.closed_at, decision.next_poll_at) == (closed_at, later(next_poll_at))
 
 
 def test_an_order_that_settled_in_the_future_of_another_clock_has_settled_now() -> None:

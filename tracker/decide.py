@@ -18,7 +18,6 @@ from tracker.model import (
     Order,
     Refill,
     RefillAnswer,
-    RefillState,
     RefillStatus,
     Status,
 )
@@ -30,15 +29,7 @@ CONFIRMATIONS: Final = 3
 ALONE: Final = "alone_"
 """Begins the kind of an `Odd` that stands for a request about one id that failed; the fault's kind follows."""
 
-RANK: Final = {
-    "new": 0,
-    "pending": 1,
-    "unknown": 1,
-    "processing": 2,
-    "in_progress": 2,
-    "active": 2,
-    "paused": 2,
-}
+RANK: Final = {"new": 0, "pending": 1, "unknown": 1, "processing": 2, "in_progress": 2, "active": 2, "paused": 2}
 """How far an open state has come; every settled state counts as 3."""
 
 
@@ -112,15 +103,17 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
     after = order if _is_known(order, told, now) else _after(order, told, now)
     transition = after.seq != order.seq
     progress = not transition and after is not order and after[_FIGURES] != order[_FIGURES]
+    due = pace.due(now, pace.interval(after, now, moment.pacing, moment.tightening), jitter)
+    due, closed_at = (due, None) if after.settled_at is None else _ended(after, due, moment)
     return _new(
         Decision,
         (
             order,
             after,
             now,
-            pace.due(now, pace.interval(after, now, moment.pacing, moment.tightening), jitter),
+            due,
             True,
-            None if after.settled_at is None else _closing(after, now, moment.pacing),
+            closed_at,
             transition,
             progress,
             None,
@@ -186,13 +179,12 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
     now, pacing = moment.now, moment.pacing
     anomaly = Anomaly(order.order_id, "not_found", text)
     if order.state == "missing":
-        due = pace.due(now, pacing.settled)
-        return Decision(order, order, now, due, closed_at=_closing(order, now, pacing), anomaly=anomaly)
+        due, closed_at = _ended(order, pace.due(now, pacing.settled), moment)
+        return Decision(order, order, now, due, closed_at=closed_at, anomaly=anomaly)
     misses, missed_at = _missed(order.misses, order.missed_at, moment)
     if misses <= CONFIRMATIONS:
-        # Asked singly at once where only a batch said so; later ones wait until they count as a confirmation.
-        due = now if missed_at is None else max(now, missed_at + timedelta(seconds=pacing.confirm))
-        return Decision(order, order._replace(misses=misses, missed_at=missed_at), now, due, anomaly=anomaly)
+        after = order._replace(misses=misses, missed_at=missed_at)
+        return Decision(order, after, now, _again(order, missed_at, moment), anomaly=anomaly)
     after = order._replace(
         state="missing",
         panel_status=text,
@@ -209,14 +201,14 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
 
 def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
     now, anomaly = moment.now, Anomaly(order.order_id, odd.kind, odd.detail)
-    closed_at = _closing(order, now, moment.pacing)  # panels forget old orders in odd ways
-    if odd.kind == "absent" and not order.misses:
-        # Some panels leave ids out of a batch that they answer alone.
-        return Decision(order, order._replace(misses=1), now, now, closed_at=closed_at, anomaly=anomaly)
-    # What fails alone spoils every batch that it is in, so from now on it is asked singly.
-    after = order._replace(misses=max(order.misses, 1)) if odd.kind.startswith(ALONE) else order
     seconds = pace.interval(order, now, moment.pacing, moment.tightening)
-    return Decision(order, after, now, pace.due(now, seconds, jitter), closed_at=closed_at, anomaly=anomaly)
+    due, closed_at = _ended(order, pace.due(now, seconds, jitter), moment)  # panels forget old orders in odd ways
+    after = order
+    if odd.kind == "absent" and not order.misses:  # some panels leave ids out of a batch that they answer alone
+        after, due = order._replace(misses=1), _again(order, None, moment)
+    elif odd.kind.startswith(ALONE):  # it spoils every batch that it is in, so from now on it is asked singly
+        after = order._replace(misses=max(order.misses, 1))
+    return Decision(order, after, now, due, closed_at=closed_at, anomaly=anomaly)
 
 
 def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0) -> RefillDecision:
@@ -228,17 +220,16 @@ def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: 
         spoils = answer.kind == "absent" or answer.kind.startswith(ALONE)
         misses = max(refill.misses, 1) if spoils else refill.misses
         anomaly = Anomaly(refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}")
-        due = pace.due(now, _refill_interval(refill.state, refill.state_at, moment), jitter)
-        closed_at = _closing(refill, now, pacing)
+        due, closed_at = _ended(refill, _refill_due(refill, moment, jitter), moment)
         return RefillDecision(refill, refill._replace(misses=misses), due, closed_at, anomaly=anomaly)
     anomaly = Anomaly(refill.order_id, "refill_not_found", f"refill {refill.refill_id}: {answer.text}")
     if refill.state == "missing":
-        closed_at = _closing(refill, now, pacing)
-        return RefillDecision(refill, refill, pace.due(now, pacing.settled), closed_at, anomaly=anomaly)
+        due, closed_at = _ended(refill, pace.due(now, pacing.settled), moment)
+        return RefillDecision(refill, refill, due, closed_at, anomaly=anomaly)
     misses, missed_at = _missed(refill.misses, refill.missed_at, moment)
     if misses <= CONFIRMATIONS:
-        due = now if missed_at is None else max(now, missed_at + timedelta(seconds=pacing.confirm))
-        return RefillDecision(refill, refill._replace(misses=misses, missed_at=missed_at), due, anomaly=anomaly)
+        after = refill._replace(misses=misses, missed_at=missed_at)
+        return RefillDecision(refill, after, _again(refill, missed_at, moment), anomaly=anomaly)
     after = refill._replace(
         state="missing",
         panel_status=answer.text,
@@ -266,17 +257,17 @@ def _refill_answered(refill: Refill, told: RefillStatus, moment: Moment, jitter:
         misses=0,
         missed_at=None,
     )
-    due = pace.due(now, _refill_interval(after.state, after.state_at, moment), jitter)
-    return RefillDecision(refill, after, due, _closing(after, now, moment.pacing), transition)
+    due, closed_at = _ended(after, _refill_due(after, moment, jitter), moment)
+    return RefillDecision(refill, after, due, closed_at, transition)
 
 
-def _refill_interval(state: RefillState, state_at: datetime, moment: Moment) -> float:
-    """Return the seconds until it is asked again: as for an order that is not delivering."""
-    pacing = moment.pacing
-    if state in REFILL_SETTLED:
-        return pacing.settled
-    age = (moment.now - state_at).total_seconds()
-    return max(pacing.shortest, min(pacing.state_share * age, pacing.longest))
+def _refill_due(refill: Refill, moment: Moment, jitter: float) -> datetime:
+    """Return when it is asked again: as an order that is not delivering is."""
+    now, pacing = moment.now, moment.pacing
+    if refill.state in REFILL_SETTLED:
+        return pace.due(now, pacing.settled, jitter)
+    age = (now - refill.state_at).total_seconds()
+    return pace.due(now, max(pacing.shortest, min(pacing.state_share * age, pacing.longest)), jitter)
 
 
 def _missed(misses: int, missed_at: datetime | None, moment: Moment) -> tuple[int, datetime | None]:
@@ -288,13 +279,22 @@ def _missed(misses: int, missed_at: datetime | None, moment: Moment) -> tuple[in
     return max(misses, 1) + 1, moment.now
 
 
-def _closing(known: Order | Refill, now: datetime, pacing: Pacing) -> datetime | None:
-    """Return when a settled one closes: now, once its grace time is over.
+def _again(known: Order | Refill, missed_at: datetime | None, moment: Moment) -> datetime:
+    """Return when one is asked singly that a reply did not know: at once, then when that can be confirmed."""
+    if missed_at is None:
+        return min(known.next_poll_at or moment.now, moment.now)  # its silence (`_ended`) goes on
+    return max(moment.now, missed_at + timedelta(seconds=moment.pacing.confirm))
 
-    Not where most of that passed without the asks that were due: maybe a clock leapt, so it is asked once more.
+
+def _ended(known: Order | Refill, due: datetime, moment: Moment) -> tuple[datetime, datetime | None]:
+    """Return when one is asked next (else `due`), and when it closed: now, once its grace time as settled is over.
+
+    Only an ask that was due closes it, and not long ago: else its time passed without asks, maybe by a leap.
     """
-    if known.settled_at is None:
-        return None
-    settled = now - known.settled_at
-    silent = known.next_poll_at is not None and now - known.next_poll_at > settled / 2
-    return None if silent or settled.total_seconds() < pacing.grace else now
+    now, grace = moment.now, timedelta(seconds=moment.pacing.grace)
+    if known.settled_at is None or now - known.settled_at < grace:
+        return due, None
+    was_due = known.next_poll_at or now
+    if was_due > now:
+        return min(was_due, due), None
+    return (now + grace, None) if now - was_due > (now - known.settled_at) / 2 else (due, now)

@@ -99,7 +99,7 @@ class Watched:
             self._database = stack.enter_context(opened(url))
             clock = Clock(SPEED, self._time)
             self._panel = stack.enter_context(Simulator(seed=seed, clock=clock, key=KEY))
-            follow(url, "acme", self._panel, ORDERS)
+            follow(url, "acme", self._panel, ORDERS, oldest=10 * HOUR)  # some have settled already
             self._truth = Truth({"acme": self._panel})
             config = configure(self._folder, {"acme": self._panel.url}, url, f"{every}s")
             self._log = self._folder / "log"

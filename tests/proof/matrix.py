@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
-from cli_setting import KEY, settings_of, sql
+from cli_setting import KEY, settings_of
 from simulation import until
 from structlog.testing import capture_logs
 
@@ -61,17 +61,6 @@ FRESH: Final = 3
 
 CHECKED: Final = 8
 """Tries between two comparisons with the truth."""
-
-CATALOG_BROKEN: Final = """
-SELECT service_id, field FROM (
-    SELECT service_id, field, old,
-           lag(new) OVER (PARTITION BY service_id, field ORDER BY id) AS was,
-           lag(field) OVER (PARTITION BY service_id, old IS NULL AND new IS NULL ORDER BY id) AS earlier
-    FROM service_changes
-) AS paired
-WHERE (old IS NOT NULL AND was IS NOT NULL AND old <> was) OR (old IS NULL AND was IS NULL AND earlier = field)
-"""
-"""Changes of a service that do not follow each other, or say twice that it is gone or has returned."""
 
 
 class Account:
@@ -133,8 +122,6 @@ class Account:
         found = [one for one in self.truth.wrong(self._database, self._url) if UNKNOWN not in one]
         assert not found, f"{what}: {found[:3]}"
         assert self._database._engine.pool.checkedout() == 0, what  # type: ignore[attr-defined]
-        changes = sql(self._url, CATALOG_BROKEN)
-        assert not changes, f"{what}: {changes}"
 
     def check_small(self) -> None:
         """Poll catalog and balance, and compare those with the panel."""

@@ -112,7 +112,7 @@ class Post:
         self._memory = memory = database.memory(lease)
         learned = memory.ledger.open(panel.url)
         self._clock = WallClock()
-        self._unpark()
+        self._may_be_parked = True
         abilities = _remembered(learned)
         self.client = connect(panel, self.budget, abilities)
         pacing = pacing or Pacing(shortest=every.statuses)
@@ -135,7 +135,8 @@ class Post:
         """
         if kind == "catalog":
             self._relearn()
-        if self._clock.was_set_back():
+        self._may_be_parked |= self._clock.was_set_back()  # kept until it is done, for the database may fail
+        if self._may_be_parked:
             self._unpark()
         peace = self._peace[kind]
         if self._stop.is_set() or (time.monotonic() < peace.until and not force):
@@ -153,8 +154,10 @@ class Post:
 
     def _unpark(self) -> None:
         """Ask at once about what was dealt by a wall clock that stood ahead of what it is now."""
-        if parked := self._memory.unpark(utc_now()):
-            log.warning("clock.was_ahead", panel=self.name, due=parked, remedy="none needed: they are asked now")
+        grace = timedelta(seconds=self.desk.pacing.grace)
+        if parked := self._memory.unpark(utc_now(), grace):
+            log.warning("clock.was_ahead", panel=self.name, due=parked, remedy="none needed: they are asked again")
+        self._may_be_parked = False
 
     def _relearn(self) -> None:
         """Forget, once a day, what the panel did not understand."""
