@@ -79,10 +79,10 @@ def hurried() -> Iterator[None]:
 def closed_early() -> Iterator[None]:
     """Close what has settled without a grace time."""
 
-    def at_once(known: Any, now: datetime, _pacing: object) -> datetime | None:  # noqa: ANN401  # order or refill
-        return now if known.settled_at else None
+    def at_once(known: Any, due: datetime, moment: Any) -> tuple[datetime, datetime | None]:  # noqa: ANN401
+        return due, moment.now if known.settled_at else None
 
-    with patch("tracker.decide._closing", at_once):
+    with patch("tracker.decide._ended", at_once):
         yield
 
 
