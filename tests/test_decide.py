@@ -1,6 +1,6 @@
 """What an answer means for an order: every rule of the design as a table."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,8 @@ from tracker.model import (
     Status,
 )
 
+GRACE = PACING.grace
+
 
 def test_the_first_answer_is_transition_number_one() -> None:
     decision = decided(NEW, SAME)
@@ -34,9 +36,6 @@ def test_an_answer_that_says_the_same_writes_no_history() -> None:
     assert not decision.changed
     assert decision.answered
     assert decision.after == HALF_DONE
-
-
-GRACE = PACING.grace
 
 
 @pytest.mark.parametrize("before", STATES)
@@ -145,6 +144,19 @@ def test_an_order_closes_once_it_has_been_settled_for_the_grace_time() -> None:
     told = Status("completed", "completed")
     assert decided(settled(since=ago(days=7, seconds=-1)), told).closed_at is None
     assert decided(settled(since=ago(days=7)), told).closed_at == NOW
+
+
+def test_a_settled_order_is_asked_each_time_it_is_twice_as_old_and_closes_at_the_end_of_its_grace_time() -> None:
+    told = Status("completed", "completed")
+    order, now, asked = settled(since=NOW), NOW, []
+    for early in (False, False, False, True, False, False):  # once it came into a batch that had room
+        decision = decided(order, told, now=now)
+        asked.append((now - NOW).total_seconds() / 3600)
+        order = decision.after._replace(next_poll_at=decision.next_poll_at)
+        now += (decision.next_poll_at - now) * (0.75 if early else 1)
+    assert asked == [0, 6, 12, 24, 42, 84]
+    last = decided(order, told, now=now)
+    assert now == NOW + timedelta(seconds=GRACE) == last.closed_at
 
 
 def test_another_settled_state_begins_the_grace_time_anew() -> None:

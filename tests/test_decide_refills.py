@@ -57,8 +57,9 @@ def test_the_same_answer_is_no_transition_and_is_asked_again_after_a_tenth_of_it
 
 @pytest.mark.parametrize("state", sorted(REFILL_SETTLED - {"missing"}))
 def test_a_settled_refill_is_asked_every_six_hours_until_its_grace_time_is_over(state: RefillState) -> None:
-    young = decided(done(state, 6.9), RefillStatus(state, state))
-    assert (young.closed_at, young.next_poll_at) == (None, NOW + timedelta(hours=6))
+    for days, hours in ((0.5, 6), (6.75, 6), (6.875, 3)):
+        young = decided(done(state, days), RefillStatus(state, state))
+        assert (young.closed_at, young.next_poll_at) == (None, NOW + timedelta(hours=hours))
     assert decided(done(state, 7), RefillStatus(state, state)).closed_at == NOW
 
 

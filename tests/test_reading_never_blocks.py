@@ -144,6 +144,7 @@ def test_the_daemon_polls_on_while_exports_run(tmp_path: Path) -> None:
 
             until(lambda: beside() >= 8, "rounds beside exports")
         assert ended.error is None
-        assert all(row["outcome"] == "ok" for row in database.history.rounds("acme", limit=None))
+        outcomes = {row["outcome"] for row in database.history.rounds("acme", limit=None)}
+        assert outcomes <= {"ok", "stopped"}  # the end of the daemon may come in the midst of one
         assert {row["state"] for row in database.history.orders(limit=None)}.isdisjoint({"new"})
     assert {code for _, _, code in ran} == {0}

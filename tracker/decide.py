@@ -291,10 +291,11 @@ def _ended(known: Order | Refill, due: datetime, moment: Moment) -> tuple[dateti
 
     Only an ask that was due closes it, and not long ago: else its time passed without asks, maybe by a leap.
     """
-    now, grace = moment.now, timedelta(seconds=moment.pacing.grace)
-    if known.settled_at is None or now - known.settled_at < grace:
+    if known.settled_at is None:
         return due, None
-    was_due = known.next_poll_at or now
+    now, grace, was_due = moment.now, timedelta(seconds=moment.pacing.grace), known.next_poll_at or moment.now
+    if now - known.settled_at < grace:
+        return min(due, known.settled_at + grace), None
     if was_due > now:
         return min(was_due, due), None
     return (now + grace, None) if now - was_due > (now - known.settled_at) / 2 else (due, now)
