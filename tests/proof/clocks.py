@@ -20,10 +20,11 @@ from cli_setting import KEY, TRACKER, configure, sql
 from simulation import PATIENCE, until
 from warm import Warm
 
-from proof.ground import PanelTime, all_answered, follow, kind_of, make_due, now, seeded, silence
+from proof.ground import PanelTime, all_answered, follow, kind_of, make_due, now, seeded, silence, spelled
 from proof.table import Figure, Profile
 from proof.truth import Truth
 from tracker.daemon.post import utc_now
+from tracker.pace import Pacing
 from tracker.simulator import Clock, Simulator
 from tracker.store.database import opened
 
@@ -122,10 +123,13 @@ class Watched:
 
     def sets_clock(self, ahead: int) -> float:
         """Set the clock to be so much ahead; return the seconds of the longest gap between ticks from then on."""
-        began, then = time.monotonic(), (utc_now() + timedelta(seconds=ahead)).isoformat(" ", "microseconds")
-        wanted = self._orders("next_poll_at <= :then OR checked_at > :then", then=then)
+        began, then = time.monotonic(), utc_now() + timedelta(seconds=ahead)
+        parked = "checked_at > :then AND settled_at IS NULL"
+        wanted = self._orders(f"next_poll_at <= :then OR {parked}", then=spelled(then))
         gap = self.goes_on(lambda: self._set(ahead))
         self.asks_about(wanted, began)
+        latest = then + timedelta(seconds=Pacing().grace + PATIENCE)
+        until(lambda: not self._orders("next_poll_at > :latest", latest=spelled(latest)), "parked ones to be due")
         return gap
 
     def goes_on(self, act: Callable[[], None]) -> float:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from cli_setting import plain, sql
 from simulation import until
@@ -49,9 +50,14 @@ def make_due(database: Database, url: str, name: str) -> None:
     sql(url, "UPDATE refills SET next_poll_at = '2001-01-01 00:00:00' WHERE closed_at IS NULL")
 
 
+def spelled(moment: datetime) -> str:
+    """Return a moment of UTC as SQL compares it with those of either database."""
+    return moment.isoformat(" ", "microseconds")
+
+
 def now() -> str:
-    """Return the moment as SQL compares it with those of either database."""
-    return utc_now().isoformat(" ", "microseconds")
+    """Return this moment, spelled."""
+    return spelled(utc_now())
 
 
 def all_answered(url: str, moment: str) -> bool:
