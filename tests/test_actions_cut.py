@@ -28,6 +28,8 @@ from tracker.simulator import Simulator
 from tracker.store.database import Database
 from tracker.store.polling.memory import Memory
 
+pytestmark = pytest.mark.once
+
 RESET: Final = struct.pack("ii", 1, 0)
 SHORT: Final = 0.4
 """Seconds that a request may take in these tests where nobody answers it."""

@@ -8,6 +8,8 @@ from proof.table import Figure, Profile
 from proof.wire import GOOD, cuts_read, cuts_sent, flips_read, flips_sent, good_again, stalls_sent
 from wire_setting import Scene, proven_scene
 
+pytestmark = pytest.mark.once
+
 
 def test_a_reply_cut_at_any_byte_is_never_believed() -> None:
     assert cuts_read().times == len(GOOD)

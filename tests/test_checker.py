@@ -8,6 +8,8 @@ from proof.truth import explained
 from tracker.simulator import Served
 from tracker.store.database import Database
 
+pytestmark = pytest.mark.once
+
 PENDING, ACTIVE, DONE = (
     Served("Pending", remains=10),
     Served("In progress", remains=5),

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_setting import KEY, Type, configure, sql, typed, typed_here, typist
+from cli_setting import KEY, TRACKER, Type, configure, sql, typed, typed_here, typist
 from simulation import PATIENCE, until
 from warm import Warm
 
@@ -166,3 +166,15 @@ def test_a_full_disk_under_what_is_printed_is_said(tmp_path: Path, line: str) ->
         1,
         "tracker: what this prints cannot be written: No space left on device. Make room.",
     )
+
+
+@pytest.mark.parametrize(
+    "line", ["orders", "balance --plot", "export orders -", "verify", "--help", "orders --limit 0"]
+)
+def test_what_is_printed_where_every_stream_is_closed_goes_nowhere(tmp_path: Path, line: str) -> None:
+    config = configure(tmp_path, {"acme": "http://127.0.0.1:9/api/v2"}, f"sqlite:///{tmp_path}/tracker.db")
+    assert typed_here("db", "upgrade", "--config", str(config)) == 0
+    command = f"{shlex.join(TRACKER)} {line} <&- >&- 2>&-; echo $?"
+    code = int(subprocess.check_output(["sh", "-c", command], cwd=tmp_path))
+    assert code == (2 if "limit" in line else 0)
+    assert typed_here("verify", "--config", str(config)) == 0

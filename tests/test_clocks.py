@@ -39,6 +39,8 @@ from tracker.store.leases import BEYOND, Held, Lease
 from tracker.store.polling.memory import Memory
 from tracker.store.schema import refills
 
+pytestmark = pytest.mark.once
+
 DONE = Status("completed", "completed", remains=0)
 GRACE = timedelta(seconds=Pacing().grace)
 YOUNG = 2

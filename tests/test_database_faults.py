@@ -24,6 +24,8 @@ from tracker.store.database import Database, opened
 from tracker.store.engine import reading
 from tracker.store.following.tracking import NewOrder
 
+pytestmark = pytest.mark.once
+
 PAGE: Final = 4096
 TABLE_LEAF: Final = 13
 """The first byte of a page of SQLite that holds rows."""

@@ -21,6 +21,8 @@ from tracker.store.database import Database
 from tracker.store.following.tracking import NewOrder
 from tracker.store.polling.orders import Orders
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("burst", [1, 2])
 @pytest.mark.usefixtures("database")

@@ -8,7 +8,7 @@ from proof import kills
 from proof.kills import Polled
 from proof.table import Profile
 
-pytestmark = pytest.mark.usefixtures("database")  # for its tables
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("database")]  # for its tables
 
 SOME = 12
 """Every so many edges of a round: they are alike in kind."""

@@ -6,6 +6,8 @@ from proof.planted import BUILDS
 
 from tracker.store.database import Database
 
+pytestmark = pytest.mark.once
+
 
 def test_no_order_of_steps_breaks_a_promise(sqlite_database: Database) -> None:
     """As `python -m proof --long --only model`, which runs thousands of steps, on Postgres as well."""

@@ -3,7 +3,10 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from proof.month import live
+
+pytestmark = pytest.mark.once
 
 DAYS = 2.0
 SEED = 5

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from books import NOW, ago, follow
 from hypothesis import HealthCheck, example, given, settings
 from proof.progress import Case, cases, in_a_copy
@@ -13,6 +14,8 @@ from tracker.decide import Moment, decide
 from tracker.model import Odd
 from tracker.store.database import Database
 from tracker.store.polling.memory import Memory
+
+pytestmark = pytest.mark.once
 
 
 @settings(

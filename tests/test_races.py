@@ -12,6 +12,8 @@ import pytest
 from conftest import Postgres
 from racing import Kind, track
 
+pytestmark = pytest.mark.once
+
 LEASE_SECONDS = 1.5
 RACES: tuple[Kind, ...] = ("kill", "pause", "stop", "pause", "start")
 LONGEST = 1.5

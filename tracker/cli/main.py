@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import version
 from io import TextIOWrapper
 from keyword import iskeyword
+from pathlib import Path
 from typing import Final
 
 import click
@@ -103,18 +104,25 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     # Keys are in memory: after a crash they must not be in a file (the systemd unit says the same).
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name in Russian must not end a report in LANG=C
     sys.exit(_complete() if VARIABLE in os.environ else run(sys.argv[1:]))
 
 
+def _open_what_is_closed() -> None:
+    """Put nothing in place of standard streams that were closed: a database opened next would get their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # until the end
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error becomes a sentence on stderr."""
     try:
         code = tracker.main(arguments, prog_name="tracker", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # or the interpreter would find out too late that it cannot be written
+        sys.stdout.flush()  # or the interpreter would find out too late that it cannot be written
     except click.UsageError as error:
         error.show()
         return EXIT_USAGE

@@ -118,7 +118,8 @@ def _leads(panels: tuple[PanelStatus, ...]) -> str:
     by = {state: [one for one in panels if one.state == state] for state in ("leading", "standing_by", "paused")}
     said = f"leads {len(by['leading'])} of {len(panels)} panels"
     if by["standing_by"]:
-        said += f", stands by for {', '.join(f'{one.name} ({one.holder})' for one in by['standing_by'])}"
+        names = [f"{one.name} ({one.holder})" if one.holder else one.name for one in by["standing_by"]]
+        said += f", stands by for {', '.join(names)}"
     if by["paused"]:
         said += f", paused {', '.join(one.name for one in by['paused'])}"
     return said
