@@ -121,7 +121,9 @@ def test_after_a_step_no_order_waits_long_or_is_asked_more_often_than_a_young_on
     assert all(order_row(database, one)["closed_at"] is None for one in ids)
 
 
-@pytest.mark.parametrize("steps", [(YEAR, -HOUR), (56 * YEAR, -1), (YEAR, -YEAR, YEAR), (-YEAR, YEAR, -HOUR)])
+@pytest.mark.parametrize(
+    "steps", [(YEAR, -HOUR), (56 * YEAR, -1), (YEAR, 2 * YEAR), (YEAR, -YEAR, YEAR), (-YEAR, YEAR, -HOUR)]
+)
 def test_no_steps_after_each_other_close_an_order(
     database: Database, memory: Memory, steps: Sequence[int]
 ) -> None:
@@ -233,7 +235,7 @@ def test_a_settled_order_closes_at_its_first_answer_after_the_grace_time(jitter:
 def test_a_leap_ahead_leaves_a_settled_order_most_of_its_grace_time(days: int, at: timedelta) -> None:
     asked = asked_until_closed(timedelta(days=days), at)
     assert asked[-1] >= timedelta(hours=42)
-    if days > 21:
+    if days > 7:
         after = [moment for moment in asked if moment >= at]
         assert after[-1] - after[0] >= 0.9 * GRACE, "it is asked once more, and a grace time later"
 

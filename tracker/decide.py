@@ -298,4 +298,4 @@ def _ended(known: Order | Refill, due: datetime, moment: Moment) -> tuple[dateti
         return min(due, known.settled_at + grace), None
     if was_due > now:
         return min(was_due, due), None
-    return (now + grace, None) if now - was_due > (now - known.settled_at) / 2 else (due, now)
+    return (now + grace, None) if now - was_due > grace / 2 else (due, now)

@@ -20,7 +20,7 @@ from cli_setting import KEY, TRACKER, configure, sql
 from simulation import PATIENCE, until
 from warm import Warm
 
-from proof.ground import PanelTime, all_answered, follow, kind_of, make_due, now, seeded, silence, spelled
+from proof.ground import PanelTime, all_answered, empty, follow, kind_of, make_due, now, seeded, silence, spelled
 from proof.table import Figure, Profile
 from proof.truth import Truth
 from tracker.daemon.post import utc_now
@@ -75,6 +75,7 @@ def suspend(profile: Profile, url: str) -> Figure:
     """SIGSTOP the process for a while, again and again."""
     seconds, times, every = (180, 3, 5) if profile.long else (1, 2, 1)
     gaps = []
+    empty(url)
     with seeded(profile.seed), Watched(url, profile.seed, every) as one:
         for _ in range(times):
             one.asks_about_all()
@@ -145,8 +146,8 @@ class Watched:
         return max(later - earlier for earlier, later in pairwise(times))
 
     def asks_about_all(self) -> None:
-        """Wait until every order was asked about at least once."""
-        self.asks_about(self._orders("closed_at IS NULL"), 0.0)
+        """Wait until every order was answered at least once."""
+        until(lambda: not self._orders("checked_at IS NULL"), "every order to be answered")
 
     def asks_about(self, wanted: set[str], since: float) -> None:
         """Wait until orders were asked about since a moment."""
