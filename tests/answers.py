@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tracker.decide import Decision, Moment, decide
+from tracker.decide import Decision, decide
+from tracker.grace import Moment
 from tracker.model import (
     Answer,
     NotFound,
@@ -61,5 +62,7 @@ def settled(state: State = "completed", *, since: datetime, **changes: Any) -> O
     return done._replace(**changes)
 
 
-def decided(order: Order, answer: Answer, *, now: datetime = NOW, singly: bool = False) -> Decision:
-    return decide(order, answer, Moment(now, PACING, singly=singly))
+def decided(
+    order: Order, answer: Answer, *, now: datetime = NOW, singly: bool = False, jitter: float = 0.0
+) -> Decision:
+    return decide(order, answer, Moment(now, PACING, singly=singly), jitter)

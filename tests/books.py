@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Executable, Table, insert, select
 
-from tracker.decide import Decision, Moment, decide
+from tracker.decide import Decision, decide
+from tracker.grace import Moment
 from tracker.model import Answer, Order, Status
 from tracker.pace import Pacing
 from tracker.store.database import Database

@@ -8,7 +8,8 @@ from books import execute, follow, poll
 from sqlalchemy import insert
 
 from tracker.catalog import Difference, ServiceChange
-from tracker.decide import Moment, RefillDecision, decide_refill
+from tracker.decide import RefillDecision, decide_refill
+from tracker.grace import Moment
 from tracker.model import (
     Anomaly,
     Balance,

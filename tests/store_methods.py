@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 from books import NOW, PENDING, decisions
 
 from tracker.catalog import Difference, Doubt
-from tracker.decide import Moment, decide_refill
+from tracker.decide import decide_refill
+from tracker.grace import Moment
 from tracker.model import (
     Anomaly,
     Balance,

@@ -24,8 +24,9 @@ from sqlalchemy import update
 
 from tracker.daemon.clock import WallClock
 from tracker.daemon.post import Post, connections, utc_now
-from tracker.decide import Moment, decide, decide_refill
+from tracker.decide import decide, decide_refill
 from tracker.errors import DatabaseUnreachable
+from tracker.grace import Moment
 from tracker.model import Answer, Refill, RefillStatus, SettledState, Status
 from tracker.pace import Pacing
 from tracker.panel import uptime
@@ -83,7 +84,7 @@ class Hour:
 
     def is_set(self, seconds: float) -> None:
         self.clock.pass_(seconds=seconds)
-        self.memory.unpark(self.clock.now, GRACE)  # as the daemon does at its next tick
+        self.memory.unpark(self.clock.now)  # as the daemon does at its next tick
 
     def pass_(self, minutes: int) -> None:
         for _ in range(minutes):
@@ -137,15 +138,6 @@ def test_no_steps_after_each_other_close_an_order(
     assert [order_row(database, one)["closed_at"] for one in ("d1", "m1", "o1")] == [None, None, None]
 
 
-def test_a_settled_order_is_asked_within_its_grace_time_where_its_clock_was_a_year_ahead(
-    database: Database, memory: Memory
-) -> None:
-    year = NOW + timedelta(days=366)
-    follow(database, "d1", state="completed", settled_at=year, checked_at=year, next_poll_at=year + GRACE / 20)
-    assert memory.unpark(NOW, GRACE) == 1
-    assert order_row(database, "d1")["next_poll_at"] == NOW + GRACE
-
-
 def test_what_was_answered_later_than_now_is_due_and_nothing_else_is(database: Database, memory: Memory) -> None:
     answered, missed, tracked = (
         follow(database, name, next_poll_at=later(60), **{name: later(5)})  # type: ignore[arg-type]  # a column
@@ -156,11 +148,10 @@ def test_what_was_answered_later_than_now_is_due_and_nothing_else_is(database: D
     follow(database, "closed", checked_at=later(5), next_poll_at=later(60), closed_at=NOW)
     database.track_refill("acme", "1", "7")
     execute(database, update(refills).values(checked_at=later(5), next_poll_at=later(60)))
-    follow(database, "settled", state="completed", settled_at=NOW, checked_at=later(5), next_poll_at=later(60))
-    assert memory.unpark(NOW, GRACE) == 4
+    assert memory.unpark(NOW) == 4
     assert list(memory.orders.plan(NOW, 5, 1).keys) == [*answered, *missed, *tracked]
     assert [refill.refill_id for refill in memory.refills.plan(NOW, 5).refills] == ["7"]
-    assert memory.unpark(NOW, GRACE) == 0
+    assert memory.unpark(NOW) == 0
 
 
 def test_what_a_clock_parked_is_not_forgotten_where_the_database_fails_just_then(

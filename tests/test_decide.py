@@ -1,13 +1,14 @@
 """What an answer means for an order: every rule of the design as a table."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from answers import HALF_DONE, NEW, NOW, PACING, SAME, ago, decided, later, settled
 
-from tracker.decide import Moment, decide
+from tracker.decide import decide
+from tracker.grace import Moment
 from tracker.model import (
     OPEN_STATES,
     SETTLED_STATES,
@@ -212,27 +213,6 @@ def test_a_settled_order_of_which_nobody_knows_since_when_has_settled_now() -> N
     done = settled(since=ago(days=9), settled_at=None)
     decision = decided(done, SAME._replace(state="completed", panel_status="completed", remains=0))
     assert (decision.after, decision.changed) == (done._replace(settled_at=NOW), False)
-
-
-@pytest.mark.parametrize(
-    ("due", "closed_at", "next_poll_at"),
-    [
-        (None, NOW, GRACE),
-        (NOW, NOW, GRACE),
-        (ago(days=3.5), NOW, GRACE),
-        (ago(days=3.5, seconds=1), None, GRACE),
-        (ago(days=8), None, GRACE),
-        (later(1), None, 1),
-        (later(30 * 86400), None, GRACE),
-    ],
-    ids=["unknown", "now", "days", "silent", "never-asked", "not-due", "parked"],
-)
-def test_only_an_ask_that_was_due_and_not_for_half_of_a_grace_time_closes_an_order(
-    due: datetime | None, closed_at: datetime | None, next_poll_at: float
-) -> None:
-    done = settled(since=ago(days=8), next_poll_at=due)
-    decision = decided(done, Status("completed", "completed"))
-    assert (decision.closed_at, decision.next_poll_at) == (closed_at, later(next_poll_at))
 
 
 def test_an_order_that_settled_in_the_future_of_another_clock_has_settled_now() -> None:

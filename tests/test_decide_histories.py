@@ -9,7 +9,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.decide import CONFIRMATIONS, Decision, Moment, RefillDecision, decide, decide_refill
+from tracker.decide import Decision, RefillDecision, decide, decide_refill
+from tracker.grace import CONFIRMATIONS, Moment
 from tracker.model import (
     REFILL_SETTLED,
     REFILL_STATES,

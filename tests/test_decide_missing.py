@@ -35,27 +35,6 @@ def test_an_odd_answer_closes_a_settled_order_whose_grace_time_is_over(odd: Odd)
     assert decided(settled(since=ago(days=1)), odd).closed_at is None
 
 
-@pytest.mark.parametrize("answer", [ABSENT, UNKNOWN_ID])
-def test_a_suspicion_does_not_end_the_silence_after_which_an_order_is_not_closed(answer: Odd | NotFound) -> None:
-    leapt = settled(since=ago(days=366), next_poll_at=ago(days=365))
-    suspected = decided(leapt, answer)
-    assert suspected.closed_at is None
-    again = suspected.after._replace(next_poll_at=suspected.next_poll_at)
-    for second in (ABSENT, SAME._replace(state="completed", panel_status="completed")):
-        assert decided(again, second, singly=True).closed_at is None
-
-
-@pytest.mark.parametrize("answer", [ABSENT, Odd("alone_bad_json", "?"), UNKNOWN_ID])
-def test_an_order_that_was_silent_for_most_of_its_settled_time_is_asked_once_more_a_grace_time_later(
-    answer: Odd | NotFound,
-) -> None:
-    leapt = settled("missing", since=ago(days=366), next_poll_at=ago(days=365), misses=1)
-    decision = decided(leapt, answer, singly=True)
-    assert (decision.closed_at, decision.next_poll_at) == (None, later(PACING.grace))
-    early = decided(leapt._replace(next_poll_at=later(60)), answer, singly=True)
-    assert (early.closed_at, early.next_poll_at) == (None, later(60))
-
-
 def test_an_order_that_a_batch_left_out_is_asked_about_singly_at_once() -> None:
     decision = decided(HALF_DONE, ABSENT)
     assert (decision.after.misses, decision.next_poll_at) == (1, NOW)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tracker.decide import Moment, RefillDecision, decide_refill
+from tracker.decide import RefillDecision, decide_refill
+from tracker.grace import Moment
 from tracker.model import (
     REFILL_SETTLED,
     REFILL_STATES,
@@ -61,15 +62,6 @@ def test_a_settled_refill_is_asked_every_six_hours_until_its_grace_time_is_over(
         young = decided(done(state, days), RefillStatus(state, state))
         assert (young.closed_at, young.next_poll_at) == (None, NOW + timedelta(hours=hours))
     assert decided(done(state, 7), RefillStatus(state, state)).closed_at == NOW
-
-
-@pytest.mark.parametrize("answer", [RefillStatus("completed", "completed"), Odd("absent", "left out"), UNKNOWN_ID])
-def test_a_refill_that_was_not_asked_for_most_of_its_settled_time_is_asked_once_more(answer: RefillAnswer) -> None:
-    state: RefillState = "missing" if answer is UNKNOWN_ID else "completed"
-    silent = decided(done(state, 366)._replace(next_poll_at=NOW - timedelta(days=365)), answer)
-    assert (silent.closed_at, silent.next_poll_at) == (None, NOW + timedelta(days=7))
-    early = decided(done(state, 8)._replace(next_poll_at=NOW + timedelta(minutes=1)), answer)
-    assert (early.closed_at, early.next_poll_at) == (None, NOW + timedelta(minutes=1))
 
 
 def test_a_rejected_refill_that_goes_on_is_open_again() -> None:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from proof.progress import Case, cases, in_a_copy
 from test_decide_histories import NEWCOMER, PACING, START
 
-from tracker.decide import Moment, decide
+from tracker.decide import decide
+from tracker.grace import Moment
 from tracker.model import Odd
 from tracker.store.database import Database
 from tracker.store.polling.memory import Memory

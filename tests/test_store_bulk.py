@@ -7,7 +7,8 @@ import pytest
 from cli_setting import sql
 from conftest import PANEL
 
-from tracker.decide import Moment, decide
+from tracker.decide import decide
+from tracker.grace import Moment
 from tracker.model import Status
 from tracker.pace import Pacing
 from tracker.store.database import Database

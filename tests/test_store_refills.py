@@ -7,7 +7,8 @@ import pytest
 from books import NOW, PANEL, PENDING, ago, execute, follow, order_row, poll, table
 from sqlalchemy import insert
 
-from tracker.decide import Moment, RefillDecision, decide_refill
+from tracker.decide import RefillDecision, decide_refill
+from tracker.grace import Moment
 from tracker.model import NotFound, Odd, Refill, RefillAnswer, RefillStatus
 from tracker.pace import Pacing
 from tracker.store.database import Database
@@ -177,6 +178,16 @@ def test_a_new_refill_begins_the_grace_time_of_its_settled_order_anew(database: 
     row = order_row(database, "1")
     assert (row["next_poll_at"], row["settled_at"]) == (NOW + MINUTE, NOW + MINUTE)
     assert memory.refills.reopen_orders(NOW + 2 * MINUTE) == 0
+
+
+def test_a_refill_of_a_clock_that_stood_ahead_does_not_reopen_its_order_again_and_again(
+    database: Database, memory: Memory
+) -> None:
+    follow(database, "1", **DONE, closed_at=ago(days=1))
+    add(database, "7", tracked_at=NOW + timedelta(days=366))
+    assert memory.refills.reopen_orders(NOW) == 0
+    assert memory.refills.reopen_orders(NOW + timedelta(days=366)) == 1
+    assert memory.refills.reopen_orders(NOW + timedelta(days=366)) == 0
 
 
 @pytest.mark.parametrize(

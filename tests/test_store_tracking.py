@@ -11,7 +11,8 @@ from simulation import PATIENCE, until
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from tracker.decide import Moment, decide_refill
+from tracker.decide import decide_refill
+from tracker.grace import Moment
 from tracker.model import RefillStatus, Status
 from tracker.pace import Pacing
 from tracker.store.database import Database, opened

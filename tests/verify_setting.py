@@ -11,7 +11,8 @@ from cli_setting import plain
 from sqlalchemy import text
 
 from tracker.catalog import Difference, ServiceChange
-from tracker.decide import Moment, decide_refill
+from tracker.decide import decide_refill
+from tracker.grace import Moment
 from tracker.model import Balance, Outcome, RefillState, RefillStatus, Status, Wish
 from tracker.pace import Pacing
 from tracker.store.database import Database

@@ -4,10 +4,11 @@ Each order is decided alone, so one odd answer never spoils its neighbours in th
 answer that could not be believed changes no figure and no state, it only becomes an anomaly (promise P4).
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
-from tracker import pace
+from tracker import grace, pace
+from tracker.grace import Moment
 from tracker.model import (
     REFILL_SETTLED,
     SETTLED,
@@ -21,10 +22,6 @@ from tracker.model import (
     RefillStatus,
     Status,
 )
-from tracker.pace import Pacing
-
-CONFIRMATIONS: Final = 3
-"""Single answers "no such id", `Pacing.confirm` apart, until the panel is believed (docs/architecture.md)."""
 
 ALONE: Final = "alone_"
 """Begins the kind of an `Odd` that stands for a request about one id that failed; the fault's kind follows."""
@@ -79,32 +76,25 @@ class RefillDecision(NamedTuple):
     anomaly: Anomaly | None = None
 
 
-class Moment(NamedTuple):
-    """What deciding needs beside the order and the answer; one for a whole batch but for `jitter`."""
-
-    now: datetime
-    pacing: Pacing
-    tightening: float = 1.0
-    singly: bool = False
-    """Whether the order was asked about alone, which alone can confirm that it is missing."""
-
-
 def decide(order: Order, answer: Answer, moment: Moment, jitter: float = 0.0) -> Decision:
     """Return what `answer`, received at `moment.now`, means for `order`. `jitter` is random in [0, 1)."""
+    known = order if order.settled_at is None else grace.granted(order, moment)
     if isinstance(answer, Status):
-        return _answered(order, answer, moment, jitter)
-    if isinstance(answer, NotFound):
-        return _not_found(order, answer.text, moment)
-    return _odd(order, answer, moment, jitter)
+        decision = _answered(known, answer, moment, jitter)
+    elif isinstance(answer, NotFound):
+        decision = _not_found(known, answer.text, moment)
+    else:
+        decision = _odd(known, answer, moment, jitter)
+    return decision if known is order else decision._replace(before=order)
 
 
 def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Decision:
     now = moment.now
-    after = order if _is_known(order, told, now) else _after(order, told, now)
+    after = order if _is_known(order, told) else _after(order, told, now)
     transition = after.seq != order.seq
     progress = not transition and after is not order and after[_FIGURES] != order[_FIGURES]
     due = pace.due(now, pace.interval(after, now, moment.pacing, moment.tightening), jitter)
-    due, closed_at = (due, None) if after.settled_at is None else _ended(after, due, moment)
+    due, closed_at = (due, None) if after.settled_at is None else grace.ended(after, due, moment)
     return _new(
         Decision,
         (
@@ -122,13 +112,12 @@ def _answered(order: Order, told: Status, moment: Moment, jitter: float) -> Deci
     )
 
 
-def _is_known(order: Order, told: Status, now: datetime) -> bool:
+def _is_known(order: Order, told: Status) -> bool:
     """Whether the answer repeats what is known, as most do, and leaves nothing to put right."""
     return (
         told[_TOLD] == order[_KNOWN]
         and not order.misses
         and (order.settled_at is None) == (order.state not in SETTLED)
-        and (order.settled_at is None or order.settled_at <= now)
         and (order.state_remains is not None or order.remains is None)
     )
 
@@ -143,7 +132,7 @@ def _after(order: Order, told: Status, now: datetime) -> Order:
     entered = state != order.state
     transition = entered or panel_status != order.panel_status
     moved = transition or (charge, currency, start_count, remains) != order[_FIGURES]
-    settled_at = _settled_at(order, now, entered=entered) if state in SETTLED else None
+    settled_at = (now if entered else order.settled_at or now) if state in SETTLED else None
     return _new(
         Order,
         (
@@ -165,26 +154,21 @@ def _after(order: Order, told: Status, now: datetime) -> Order:
             settled_at,
             0,
             None,
-            order.next_poll_at,
+            None if entered else order.next_poll_at,
         ),
     )
-
-
-def _settled_at(known: Order | Refill, now: datetime, *, entered: bool) -> datetime:
-    """Return since when it is settled: never later than now, as a clock that stood ahead may have had it."""
-    return now if entered or known.settled_at is None else min(known.settled_at, now)
 
 
 def _not_found(order: Order, text: str, moment: Moment) -> Decision:
     now, pacing = moment.now, moment.pacing
     anomaly = Anomaly(order.order_id, "not_found", text)
     if order.state == "missing":
-        due, closed_at = _ended(order, pace.due(now, pacing.settled), moment)
+        due, closed_at = grace.ended(order, pace.due(now, pacing.settled), moment)
         return Decision(order, order, now, due, closed_at=closed_at, anomaly=anomaly)
-    misses, missed_at = _missed(order.misses, order.missed_at, moment)
-    if misses <= CONFIRMATIONS:
+    misses, missed_at = grace.missed(order, moment)
+    if misses <= grace.CONFIRMATIONS:
         after = order._replace(misses=misses, missed_at=missed_at)
-        return Decision(order, after, now, _again(order, missed_at, moment), anomaly=anomaly)
+        return Decision(order, after, now, grace.again(missed_at, moment), anomaly=anomaly)
     after = order._replace(
         state="missing",
         panel_status=text,
@@ -202,10 +186,12 @@ def _not_found(order: Order, text: str, moment: Moment) -> Decision:
 def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
     now, anomaly = moment.now, Anomaly(order.order_id, odd.kind, odd.detail)
     seconds = pace.interval(order, now, moment.pacing, moment.tightening)
-    due, closed_at = _ended(order, pace.due(now, seconds, jitter), moment)  # panels forget old orders in odd ways
+    due, closed_at = grace.ended(
+        order, pace.due(now, seconds, jitter), moment
+    )  # panels forget old orders in odd ways
     after = order
     if odd.kind == "absent" and not order.misses:  # some panels leave ids out of a batch that they answer alone
-        after, due = order._replace(misses=1), _again(order, None, moment)
+        after, due = order._replace(misses=1), now
     elif odd.kind.startswith(ALONE):  # it spoils every batch that it is in, so from now on it is asked singly
         after = order._replace(misses=max(order.misses, 1))
     return Decision(order, after, now, due, closed_at=closed_at, anomaly=anomaly)
@@ -213,23 +199,30 @@ def _odd(order: Order, odd: Odd, moment: Moment, jitter: float) -> Decision:
 
 def decide_refill(refill: Refill, answer: RefillAnswer, moment: Moment, jitter: float = 0.0) -> RefillDecision:
     """Return what `answer` means for `refill`; the same rules as for orders, without figures."""
-    now, pacing = moment.now, moment.pacing
+    known = refill if refill.settled_at is None else grace.granted(refill, moment)
     if isinstance(answer, RefillStatus):
-        return _refill_answered(refill, answer, moment, jitter)
+        decision = _refill_answered(known, answer, moment, jitter)
+    else:
+        decision = _refill_not_answered(known, answer, moment, jitter)
+    return decision if known is refill else decision._replace(before=refill)
+
+
+def _refill_not_answered(refill: Refill, answer: Odd | NotFound, moment: Moment, jitter: float) -> RefillDecision:
+    now, pacing = moment.now, moment.pacing
     if isinstance(answer, Odd):
         spoils = answer.kind == "absent" or answer.kind.startswith(ALONE)
         misses = max(refill.misses, 1) if spoils else refill.misses
         anomaly = Anomaly(refill.order_id, f"refill_{answer.kind}", f"refill {refill.refill_id}: {answer.detail}")
-        due, closed_at = _ended(refill, _refill_due(refill, moment, jitter), moment)
+        due, closed_at = grace.ended(refill, _refill_due(refill, moment, jitter), moment)
         return RefillDecision(refill, refill._replace(misses=misses), due, closed_at, anomaly=anomaly)
     anomaly = Anomaly(refill.order_id, "refill_not_found", f"refill {refill.refill_id}: {answer.text}")
     if refill.state == "missing":
-        due, closed_at = _ended(refill, pace.due(now, pacing.settled), moment)
+        due, closed_at = grace.ended(refill, pace.due(now, pacing.settled), moment)
         return RefillDecision(refill, refill, due, closed_at, anomaly=anomaly)
-    misses, missed_at = _missed(refill.misses, refill.missed_at, moment)
-    if misses <= CONFIRMATIONS:
+    misses, missed_at = grace.missed(refill, moment)
+    if misses <= grace.CONFIRMATIONS:
         after = refill._replace(misses=misses, missed_at=missed_at)
-        return RefillDecision(refill, after, _again(refill, missed_at, moment), anomaly=anomaly)
+        return RefillDecision(refill, after, grace.again(missed_at, moment), anomaly=anomaly)
     after = refill._replace(
         state="missing",
         panel_status=answer.text,
@@ -246,7 +239,7 @@ def _refill_answered(refill: Refill, told: RefillStatus, moment: Moment, jitter:
     now = moment.now
     transition = told.state != refill.state or told.panel_status != refill.panel_status
     entered = told.state != refill.state
-    settled_at = _settled_at(refill, now, entered=entered) if told.state in REFILL_SETTLED else None
+    settled_at = (now if entered else refill.settled_at or now) if told.state in REFILL_SETTLED else None
     after = refill._replace(
         state=told.state,
         panel_status=told.panel_status,
@@ -257,7 +250,7 @@ def _refill_answered(refill: Refill, told: RefillStatus, moment: Moment, jitter:
         misses=0,
         missed_at=None,
     )
-    due, closed_at = _ended(after, _refill_due(after, moment, jitter), moment)
+    due, closed_at = grace.ended(after, _refill_due(after, moment, jitter), moment)
     return RefillDecision(refill, after, due, closed_at, transition)
 
 
@@ -268,34 +261,3 @@ def _refill_due(refill: Refill, moment: Moment, jitter: float) -> datetime:
         return pace.due(now, pacing.settled, jitter)
     age = (now - refill.state_at).total_seconds()
     return pace.due(now, max(pacing.shortest, min(pacing.state_share * age, pacing.longest)), jitter)
-
-
-def _missed(misses: int, missed_at: datetime | None, moment: Moment) -> tuple[int, datetime | None]:
-    """Count one more "no such id": a batch only raises the suspicion, a single answer confirms it."""
-    if not moment.singly:
-        return max(misses, 1), missed_at
-    if missed_at is not None and (moment.now - missed_at).total_seconds() < moment.pacing.confirm:
-        return misses, min(missed_at, moment.now)  # later than now where the clock was set back
-    return max(misses, 1) + 1, moment.now
-
-
-def _again(known: Order | Refill, missed_at: datetime | None, moment: Moment) -> datetime:
-    """Return when one is asked singly that a reply did not know: at once, then when that can be confirmed."""
-    if missed_at is None:
-        return min(known.next_poll_at or moment.now, moment.now)  # its silence (`_ended`) goes on
-    return max(moment.now, missed_at + timedelta(seconds=moment.pacing.confirm))
-
-
-def _ended(known: Order | Refill, due: datetime, moment: Moment) -> tuple[datetime, datetime | None]:
-    """Return when one is asked next (else `due`), and when it closed: now, once its grace time as settled is over.
-
-    Only an ask that was due closes it, and not long ago: else its time passed without asks, maybe by a leap.
-    """
-    if known.settled_at is None:
-        return due, None
-    now, grace, was_due = moment.now, timedelta(seconds=moment.pacing.grace), known.next_poll_at or moment.now
-    if now - known.settled_at < grace:
-        return min(due, known.settled_at + grace), None
-    if was_due > now:
-        return min(was_due, due), None
-    return (now + grace, None) if now - was_due > grace / 2 else (due, now)

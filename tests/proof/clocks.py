@@ -125,8 +125,7 @@ class Watched:
     def sets_clock(self, ahead: int) -> float:
         """Set the clock to be so much ahead; return the seconds of the longest gap between ticks from then on."""
         began, then = time.monotonic(), utc_now() + timedelta(seconds=ahead)
-        parked = "checked_at > :then AND settled_at IS NULL"
-        wanted = self._orders(f"next_poll_at <= :then OR {parked}", then=spelled(then))
+        wanted = self._orders("next_poll_at <= :then OR checked_at > :then", then=spelled(then))
         gap = self.goes_on(lambda: self._set(ahead))
         self.asks_about(wanted, began)
         latest = then + timedelta(seconds=Pacing().grace + PATIENCE)

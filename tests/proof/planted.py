@@ -82,7 +82,7 @@ def closed_early() -> Iterator[None]:
     def at_once(known: Any, due: datetime, moment: Any) -> tuple[datetime, datetime | None]:  # noqa: ANN401
         return due, moment.now if known.settled_at else None
 
-    with patch("tracker.decide._ended", at_once):
+    with patch("tracker.grace.ended", at_once):
         yield
 
 

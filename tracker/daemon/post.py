@@ -154,9 +154,8 @@ class Post:
 
     def _unpark(self) -> None:
         """Ask at once about what was dealt by a wall clock that stood ahead of what it is now."""
-        grace = timedelta(seconds=self.desk.pacing.grace)
-        if parked := self._memory.unpark(utc_now(), grace):
-            log.warning("clock.was_ahead", panel=self.name, due=parked, remedy="none needed: they are asked again")
+        if parked := self._memory.unpark(utc_now()):
+            log.warning("clock.was_ahead", panel=self.name, due=parked, remedy="none needed: they are asked now")
         self._may_be_parked = False
 
     def _relearn(self) -> None:

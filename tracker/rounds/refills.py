@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from tracker.decide import ALONE, Moment, decide_refill
+from tracker.decide import ALONE, decide_refill
 from tracker.errors import BadReply, Refused
+from tracker.grace import Moment
 from tracker.model import Odd, Refill, RefillAnswer, RefillPlan
 from tracker.rounds.desk import FAULTS_IN_A_ROW, TO_BLAME, Desk, Report, log, run
 

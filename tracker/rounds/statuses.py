@@ -7,7 +7,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from tracker.decide import ALONE, Decision, Moment, decide
+from tracker.decide import ALONE, Decision, decide
 from tracker.errors import (
     BadReply,
     Interrupted,
@@ -19,6 +19,7 @@ from tracker.errors import (
     Stopped,
     TimedOut,
 )
+from tracker.grace import Moment
 from tracker.model import BATCH, Anomaly, Answer, Odd, Order, Plan
 from tracker.rounds.desk import FAULTS_IN_A_ROW, TO_BLAME, Desk, Report, log, run
 

@@ -107,8 +107,7 @@ def _said_yes(intent: Intent, order: Mapping[str, Any]) -> str:
     if intent.action == "refill":
         return f"the panel took it as refill {intent.refill_id}"
     state = order["state"]
-    since = order["settled_at"] or order["state_at"]
-    if state in {"canceled", "refunded", "partial"} and since >= intent.sent_at:
+    if state in {"canceled", "refunded", "partial"} and order["state_at"] >= intent.sent_at:
         return f"the panel said yes, and the order is {state}"
     if order["settled_at"] is not None:
         return f"the panel said yes, yet the order is {state}"

@@ -1,6 +1,6 @@
 """The memory of one panel, under one lease: everything that a round writes to."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Engine
 
@@ -23,9 +23,6 @@ class Memory:
         self.ledger = Ledger(engine, lease)
         self._engine = engine
 
-    def unpark(self, now: datetime, grace: timedelta) -> int:
-        """Make due what a clock that stood ahead of `now` has dealt; return how many orders and refills.
-
-        Settled ones are due after `grace` at the latest.
-        """
-        return parked.unpark(self._engine, self.lease, now, grace)
+    def unpark(self, now: datetime) -> int:
+        """Make due what a clock that stood ahead of `now` has dealt; return how many orders and refills."""
+        return parked.unpark(self._engine, self.lease, now)

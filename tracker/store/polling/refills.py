@@ -67,6 +67,7 @@ class Refills:
             refills.c.order_id == orders.c.order_id,
             refills.c.closed_at.is_(None),
             refills.c.tracked_at > func.coalesce(orders.c.closed_at, orders.c.settled_at),
+            refills.c.tracked_at <= now,  # or one tracked by a clock that stood ahead would do so each time
         )
         ended = or_(orders.c.closed_at.is_not(None), orders.c.settled_at.is_not(None))
         moved = and_(orders.c.panel == self._lease.panel, ended, new)
