@@ -41,7 +41,9 @@ WRITES: Final[dict[str, Write]] = {
     "refills.apply": lambda memory, _: memory.refills.apply(
         [decide_refill(REFILL, RefillStatus("completed", "Completed"), Moment(NOW, Pacing()))], NOW, "round"
     ),
-    "refills.reopen_orders": lambda memory, _: memory.refills.reopen_orders(NOW),
+    "refills.reopen_orders": lambda memory, _: memory.refills.reopen_orders(
+        datetime.now(UTC) + timedelta(seconds=1)
+    ),
     "services.write": lambda memory, _: memory.services.write(Difference([Service("1", "A")], [], []), NOW),
     "services.write_doubt": lambda memory, _: memory.services.write_doubt(Doubt("digest", 1), "0 of 9", NOW),
     "ledger.open": lambda memory, _: memory.ledger.open("https://elsewhere.example/api/v2"),
