@@ -130,6 +130,8 @@ class FakeOrders:
 
     all: dict[int, Order] = field(default_factory=dict)
     due: dict[int, datetime] = field(default_factory=dict)
+    singles: int = 1000
+    """Suspected orders that a round asks about singly."""
     moved_on: set[str] = field(default_factory=set)
     """Ids that somebody else writes between load and apply."""
     fault: Exception | None = None
@@ -152,7 +154,7 @@ class FakeOrders:
         due = sorted((at, key) for key, at in self.due.items() if at <= now or force)
         singles = [key for _, key in due if self.all[key].misses][:requests]
         keys = [key for _, key in due if key not in singles][: (requests - len(singles)) * per_request]
-        return Plan(sorted(keys), singles)
+        return Plan(sorted(keys), singles[: self.singles], singles[self.singles :])
 
     def load(self, keys: Sequence[int]) -> list[Order]:
         return [self.all[key] for key in keys if key in self.all]

@@ -1,7 +1,7 @@
 """Every method of the store, by what it does, for the tests that hold all of them to one promise."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -33,6 +33,7 @@ from tracker.store.polling.memory import Memory
 Write: TypeAlias = Callable[[Memory, Sequence[Order]], object]
 """Writes under a lease; the orders are those that `orders.apply` decides about."""
 
+MINUTE = timedelta(minutes=1)
 REFILL = Refill(1, "1", "1", "requested", None, 0, NOW, None, None, 0, None)
 WRITES: Final[dict[str, Write]] = {
     "orders.apply": lambda memory, read: memory.orders.apply(
@@ -41,9 +42,7 @@ WRITES: Final[dict[str, Write]] = {
     "refills.apply": lambda memory, _: memory.refills.apply(
         [decide_refill(REFILL, RefillStatus("completed", "Completed"), Moment(NOW, Pacing()))], NOW, "round"
     ),
-    "refills.reopen_orders": lambda memory, _: memory.refills.reopen_orders(
-        datetime.now(UTC) + timedelta(seconds=1)
-    ),
+    "refills.reopen_orders": lambda memory, _: memory.refills.reopen_orders(datetime.now(UTC) + MINUTE),
     "services.write": lambda memory, _: memory.services.write(Difference([Service("1", "A")], [], []), NOW),
     "services.write_doubt": lambda memory, _: memory.services.write_doubt(Doubt("digest", 1), "0 of 9", NOW),
     "ledger.open": lambda memory, _: memory.ledger.open("https://elsewhere.example/api/v2"),

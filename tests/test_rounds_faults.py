@@ -199,3 +199,21 @@ def test_a_poison_id_is_found_however_few_requests_a_round_has(requests: int) ->
     for _ in range(40):
         run(made, requests=requests)
     assert answered(made) == set(ids(250)) - {POISON}
+
+
+def test_suspected_orders_that_are_refused_while_others_are_answered_end_no_round() -> None:
+    made = setting(lambda asked: all_pending(asked) if len(asked) > 1 else Refused("no"), orders=10)
+    made.store.orders.add(*(f"s{number}" for number in range(9)), misses=1)
+    report = run(made)
+    assert report.fault is None
+    assert sizes(made) == [10] + [1] * 9
+
+
+def test_a_batch_of_suspected_orders_that_is_refused_is_not_taken_apart() -> None:
+    made = setting(lambda asked: Refused("no") if "s5" in asked else all_pending(asked), orders=10)
+    made.store.orders.add(*(f"s{number}" for number in range(9)), misses=1)
+    made.store.orders.singles = 2
+    report = run(made)
+    assert (report.fault, report.taking_apart) == (None, False)
+    assert sizes(made) == [10, 1, 1, 7]
+    assert made.desk.status_limit == 100

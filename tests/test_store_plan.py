@@ -18,7 +18,7 @@ def ids(prefix: str, count: int) -> list[str]:
 
 
 def everyone(plan: Plan) -> list[int]:
-    return [*plan.keys, *plan.singles]
+    return [*plan.keys, *plan.singles, *plan.doubted]
 
 
 def test_a_plan_is_empty_where_nothing_is_due(database: Database, memory: Memory) -> None:
@@ -93,7 +93,8 @@ def test_suspected_orders_are_asked_singly_in_at_most_a_quarter_of_the_requests(
     suspects = [follow(database, f"s{n}", next_poll_at=ago(minutes=n), misses=1, **KNOWN)[0] for n in range(10)]
     plan = memory.orders.plan(NOW, 8, 10)
     assert list(plan.singles) == sorted(suspects[-2:])
-    assert list(plan.keys) == sorted(suspects[:-2])  # the others ride in batches
+    assert list(plan.keys) == []
+    assert list(plan.doubted) == sorted(suspects[:-2])  # the others ride in batches
 
 
 def test_suspected_orders_take_no_room_from_those_that_fit(database: Database, memory: Memory) -> None:

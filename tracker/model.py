@@ -156,10 +156,14 @@ class Balance(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The orders of one round by key: those for batches, sorted, and those to be asked about singly."""
+    """The orders of one round by key, sorted."""
 
     keys: Sequence[int] = ()
+    """For batches."""
     singles: Sequence[int] = ()
+    """Suspected ones, to be asked about singly."""
+    doubted: Sequence[int] = ()
+    """Suspected ones whose turn has not come: for batches of their own, where there is room."""
 
 
 class RefillPlan(NamedTuple):

@@ -36,6 +36,8 @@ class Batch:
     """The orders of one request, as they were when they were read."""
 
     orders: Sequence[Order]
+    doubted: bool = False
+    """Each is suspected and will be asked about singly: where this is refused, it is not worth taking apart."""
     ids: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,12 +46,12 @@ class Batch:
     def without(self, told: Iterable[Order]) -> "Batch":
         """Return what is left of it once `told` were answered."""
         keys = {order.key for order in told}
-        return Batch([order for order in self.orders if order.key not in keys])
+        return Batch([order for order in self.orders if order.key not in keys], self.doubted)
 
     def halves(self) -> tuple["Batch", "Batch"]:
         """Return its two halves."""
         middle = len(self.orders) // 2
-        return Batch(self.orders[:middle]), Batch(self.orders[middle:])
+        return Batch(self.orders[:middle], self.doubted), Batch(self.orders[middle:], self.doubted)
 
 
 class Allowance:
@@ -74,6 +76,7 @@ class Queue:
 
     A batch that the panel refuses as a whole is halved at once, until the poison id stands alone. After any other
     fault it is halved too, but last, and only once the panel answered others: then it is the batch, not the panel.
+    That suspected orders are refused while others are answered says nothing about the panel either.
     """
 
     def __init__(self, desk: Desk, plan: Plan, allowance: Allowance) -> None:
@@ -89,11 +92,15 @@ class Queue:
         self.fault: PanelFault | None = None
 
     @staticmethod
-    def _chunks(plan: Plan, size: int) -> Iterator[tuple[Sequence[int], int]]:
+    def _chunks(plan: Plan, size: int) -> Iterator[tuple[Sequence[int], int, bool]]:
         # Suspected orders come last, so that trouble with them keeps no healthy one waiting.
-        for keys, each in ((plan.keys, size), (plan.singles, 1)):
+        for keys, each, doubted in (
+            (plan.keys, size, False),
+            (plan.singles, 1, False),
+            (plan.doubted, size, True),
+        ):
             for start in range(0, len(keys), each * READ_AHEAD):
-                yield keys[start : start + each * READ_AHEAD], each
+                yield keys[start : start + each * READ_AHEAD], each, doubted
 
     def read_ahead(self) -> None:
         """Read the next orders where few are left to be asked about; best while there is nothing else to do."""
@@ -101,9 +108,10 @@ class Queue:
             chunk = next(self._planned, None)
             if chunk is None:
                 return
-            keys, size = chunk
+            keys, size, doubted = chunk
             orders = self._desk.store.orders.load(keys)
-            self._ready.extend(Batch(orders[start : start + size]) for start in range(0, len(orders), size))
+            batches = (orders[start : start + size] for start in range(0, len(orders), size))
+            self._ready.extend(Batch(batch, doubted) for batch in batches)
 
     def next(self) -> Batch | None:
         """Return the next batch; None where nothing may be asked at this moment."""
@@ -124,12 +132,13 @@ class Queue:
             self.closed = True
             return
         refused = isinstance(fault, Refused | BadReply)
-        if len(batch.orders) > 1 and refused:
+        if len(batch.orders) > 1 and refused and not batch.doubted:
             # Depth first: a panel that refuses everything shows it after ten requests, not after a hundred.
             self._first.extendleft(reversed(batch.halves()))
-        elif len(batch.orders) > 1:
+        elif len(batch.orders) > 1 and not refused:
             self._last.extend(batch.halves())
-        if len(batch.orders) == 1 or not refused:
+        expected = refused and self.answered and batch.orders[0].misses > 0
+        if (len(batch.orders) == 1 and not expected) or not refused:
             self._faults += 1
             self.closed = self._faults >= FAULTS_IN_A_ROW
 
@@ -211,7 +220,7 @@ class Book:
 
 
 def _ask(desk: Desk, plan: Plan, report: Report, round_id: str, allowance: Allowance) -> None:
-    if not plan.keys and not plan.singles:
+    if not any(plan):
         report.idle = True
         return
     queue, book = Queue(desk, plan, allowance), Book(desk, report, round_id)

@@ -16,7 +16,11 @@ from tracker.store.schema import orders
 from tracker.store.types import Moment, Text, Whole
 
 SINGLES: Final = 4
-"""At most one in so many requests of a round asks about a single suspected order; the others ride in batches."""
+"""At most one in so many requests of a round asks about a single suspected order.
+
+The others ride in batches of their own, where there is room: a panel that comes back clears them all at once.
+Not with healthy ones: one among them may be what the panel refuses whole batches for.
+"""
 
 BEYOND: Final = timedelta(days=30)
 """No interval is so long: what is due later was dealt by a clock that stood wrong, and is due now."""
@@ -35,14 +39,11 @@ _IS_DUE: Final = _DUE_AT <= _NOW
 _IS_SUSPECTED: Final = orders.c.misses > 0
 _IS_NEW: Final = orders.c.checked_at.is_(None) & (orders.c.misses == 0)
 
-_RESTS: Final = _IS_SUSPECTED & ~_IS_DUE
-"""Never asked as a filler: it may be what the panel refuses whole batches for."""
-
 _COUNTS: Final = select(
     func.count().label("open"),
-    func.count().filter(_RESTS).label("resting"),
+    func.count().filter(_IS_SUSPECTED).label("suspected"),
     func.count().filter(_IS_DUE).label("due"),
-    func.count().filter(_IS_DUE, _IS_SUSPECTED).label("suspected"),
+    func.count().filter(_IS_DUE, _IS_SUSPECTED).label("due_suspected"),
     func.count().filter(_IS_DUE, _IS_NEW).label("newcomers"),
 ).where(*_IS_OPEN)
 
@@ -52,11 +53,11 @@ def _earliest(*where: Any) -> Select[tuple[int]]:  # noqa: ANN401  # conditions,
     return first.limit(bindparam("most", type_=Whole))
 
 
-_SUSPECTED: Final = _earliest(_IS_DUE, _IS_SUSPECTED)
+_DUE_SUSPECTED: Final = _earliest(_IS_DUE, _IS_SUSPECTED)
+_SUSPECTED: Final = _earliest(_IS_SUSPECTED)
 _NEWCOMERS: Final = _earliest(_IS_DUE, _IS_NEW)
-_SOONEST: Final = _earliest(~_RESTS)
-_ALL: Final = select(orders.c.id).where(*_IS_OPEN).order_by(orders.c.id)
-_ALL_BUT_RESTING: Final = _ALL.where(~_RESTS)
+_SOONEST: Final = _earliest(~_IS_SUSPECTED)
+_HEALTHY: Final = select(orders.c.id).where(*_IS_OPEN, ~_IS_SUSPECTED).order_by(orders.c.id)
 
 
 def plan(
@@ -65,27 +66,32 @@ def plan(
     """Return the orders for one round of `panel`: see `tracker.store.polling.orders.Orders.plan`."""
     at: dict[str, Any] = {"panel": panel, "now": now, "beyond": now + BEYOND}
     found = connection.execute(_COUNTS, at).one()
+    healthy, due = found.open - found.suspected, found.due - found.due_suspected
     # Where that is none, a suspected one is asked alone once nothing else is due.
-    most = requests // SINGLES or (found.due == found.suspected)
-    singles = _keys(connection, _SUSPECTED, {**at, "most": int(most)}) if found.suspected and most else ()
-    others = found.open - len(singles) - (0 if force else found.resting)
-    room = max(requests - len(singles), 0) * per_request
+    singles = min(requests // SINGLES or int(due == 0), found.due_suspected)
+    room = max(requests - singles, 0) * per_request
     # A request costs the same with 1 id as with 100, so the last batch is filled with the soonest due.
-    wanted = others if force else -(-(found.due - len(singles)) // per_request) * per_request
-    wanted = min(wanted, room, others)
-    chosen = set(singles)
-    if wanted == others:
-        keys = _keys(connection, _ALL if force else _ALL_BUT_RESTING, at)
-        if chosen:
-            keys = array("q", (key for key in keys if key not in chosen))
-        return Plan(keys, sorted(chosen))
+    wanted = min(healthy if force else _whole(due, per_request), room, healthy)
+    riding = room - _whole(wanted, per_request)
+    suspected = array("q")
+    if found.suspected if force else found.due_suspected:
+        statement = _SUSPECTED if force else _DUE_SUSPECTED
+        suspected = _keys(connection, statement, {**at, "most": singles + max(riding, 0)})
+    rest = {"singles": sorted(suspected[:singles]), "doubted": sorted(suspected[singles:])}
+    if wanted == healthy:
+        return Plan(_keys(connection, _HEALTHY, at), **rest)
     keys = array("q")
-    if found.newcomers and found.due > wanted:
+    if found.newcomers and due > wanted:
         keys = _keys(connection, _NEWCOMERS, {**at, "most": min(room // 2, wanted)})
-        chosen.update(keys)
-    soonest = _keys(connection, _SOONEST, {**at, "most": wanted + len(singles)})
+    chosen = set(keys)
+    soonest = _keys(connection, _SOONEST, {**at, "most": wanted})
     keys.extend([key for key in soonest if key not in chosen][: wanted - len(keys)])
-    return Plan(array("q", sorted(keys)), sorted(singles))
+    return Plan(array("q", sorted(keys)), **rest)
+
+
+def _whole(count: int, per_request: int) -> int:
+    """Return how many fit into the requests that so many take."""
+    return -(-count // per_request) * per_request
 
 
 def _keys(connection: Connection, statement: Select[tuple[int]], values: dict[str, Any]) -> "array[int]":

@@ -37,7 +37,8 @@ class Orders:
 
         Suspected ones first, singly (at most a quarter of the requests); then newcomers (at most half), then the
         earliest due, topped up to whole batches with the soonest due, for a request costs the same with 1 id as
-        with 100. `force` takes what is not due as well. A plan is empty where nothing is due.
+        with 100; then more suspected ones. `force` takes what is not due as well. A plan is empty where nothing
+        is due.
         """
         with reading(self._engine) as connection:
             return due.plan(connection, self._lease.panel, now, requests, per_request, force=force)
