@@ -86,6 +86,19 @@ def test_nor_does_one_close_a_refill(answer: RefillStatus | Odd | NotFound) -> N
     assert decision.next_poll_at == NOW + GRACE
 
 
+def test_another_settled_state_is_asked_at_its_pace_and_another_word_for_one_keeps_the_end_of_its_time() -> None:
+    early = settled("partial", since=ago(days=5), next_poll_at=later(2 * 86400))
+    assert decided(early, Status("canceled", "Canceled")).next_poll_at == later(PACING.settled)
+    long_ago = settled(since=ago(days=366), next_poll_at=ago(days=365))
+    assert decided(long_ago, Status("completed", "Complete")).next_poll_at == NOW + GRACE
+
+
+def test_the_pace_of_a_settled_refill_is_shortened_by_chance_as_well() -> None:
+    refill = Refill(3, "23501", "1", "completed", "Completed", 1, NOW, NOW, NOW, 0, None, next_poll_at=NOW)
+    decision = decide_refill(refill, RefillStatus("completed", "Completed"), at(NOW), 0.5)
+    assert decision.next_poll_at == later(0.95 * PACING.settled)
+
+
 @dataclass
 class Followed:
     """An order that settled at NOW, and the true time since; `ahead` is how far the wall clock stands ahead."""

@@ -21,11 +21,12 @@ EXPLAINED: Final = Path(__file__).with_suffix(".toml")
 
 _DECIDING: Final = (
     *("test_decide.py", "test_decide_histories.py", "test_decide_missing.py", "test_decide_refills.py"),
+    "test_grace.py",
 )
 _READING: Final = ("test_wire.py", "test_wire_sentences.py", "test_fields.py")
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tracker/decide.py": _DECIDING,
-    "tracker/grace.py": (*_DECIDING, "test_grace.py"),
+    "tracker/grace.py": _DECIDING,
     "tracker/pace.py": ("test_pace.py",),
     "tracker/catalog.py": ("test_catalog.py",),
     "tracker/panel/wire.py": _READING,
