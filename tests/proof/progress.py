@@ -112,10 +112,7 @@ def _of(row: Any, now: datetime, sweep: float) -> Lag:  # noqa: ANN401  # a row 
 
 @st.composite
 def cases(draw: st.DrawFn, most: int) -> Case:
-    """Draw a case of at most so many orders.
-
-    Poisonous ones only with 5 requests a minute or more: a round of fewer cannot even ask a suspected order alone.
-    """
+    """Draw a case of at most so many orders."""
     per_minute = draw(st.sampled_from((1, 2, 5, 10, 30, 60, 120)) | st.integers(1, 120))
     many = draw(st.integers(1, most))
     return Case(
@@ -123,7 +120,7 @@ def cases(draw: st.DrawFn, most: int) -> Case:
         per_minute=per_minute,
         many=many,
         bogus=draw(st.integers(0, many // 4)),
-        poison=draw(st.integers(0, min(many // 10, 3))) if per_minute >= 5 else 0,
+        poison=draw(st.integers(0, min(many // 10, 3))),
         seed=draw(st.integers(0, 99)),
     )
 
