@@ -43,6 +43,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.sync()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, for all would wait for it in the end."""
+    items.sort(key=lambda item: item.path.name != "test_wheel.py")
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Run two tests on each core: half of their time they wait for intervals, leases and other processes."""
     return 2 * len(os.sched_getaffinity(0))
