@@ -39,13 +39,16 @@ ORDERS: Final[Mapping[str, Case]] = {
     "a seq without its transition": _head("seq = 4", "orders.head"),
     "a seq that was left behind": _head(
         "seq = 2, state = 'in_progress', panel_status = 'In progress', remains = 300",
-        *("orders.beyond_head", "orders.state_at", "orders.figures"),
+        *("orders.beyond_head", "orders.state_at", "orders.figures", "orders.changed_at"),
     ),
     "a state before the first": _head("seq = 0", "orders.head", "orders.beyond_head", "orders.changed_at"),
     "a state that began at another time": _head("state_at = tracked_at", "orders.state_at"),
     "other figures": _head("remains = 199", "orders.figures"),
     "figures that are gone": _head("charge = NULL", "orders.figures"),
     "no time of its last change": _head("changed_at = NULL", "orders.changed_at"),
+    "changed at another time": _head("changed_at = tracked_at", "orders.changed_at"),
+    "never answered": _head("checked_at = NULL", "orders.checked_at"),
+    "misses that are a text": _head("misses = 'many'", "orders.count", only="sqlite"),
     "settled while it is open": _head("settled_at = changed_at", "orders.settled"),
     "closed before it settled": _head(
         "settled_at = changed_at, closed_at = tracked_at", "orders.settled", "orders.closed_early"
@@ -76,13 +79,27 @@ ORDERS: Final[Mapping[str, Case]] = {
         _breaks("transitions.orphan"),
     ),
     "progress of a state that never was": _went_on(
-        "seq = 9", 200, "progress.stray_progress", "orders.beyond_head", "orders.figures"
+        "seq = 9", 200, "progress.stray_progress", "orders.beyond_head", "orders.figures", "orders.changed_at"
     ),
     "progress of a state that was over": _went_on("seq = 1", 300, "progress.progress_back"),
     "progress that says the same": _went_on("remains = 600", 300, "progress.progress_repeat"),
     "progress that says what its transition says": _went_on("remains = 1000", 600, "progress.progress_repeat"),
     "progress that is not in the head": _went_on("remains = 250", 200, "orders.figures"),
     "progress that forgets a figure": _went_on("start_count = NULL", 300, "progress.forgotten"),
+    "progress that was forgotten": Case(
+        "UPDATE transitions SET start_count = NULL WHERE order_key = :key", _breaks("progress.forgotten")
+    ),
+    "progress at another time": _went_on("at = '2001-01-01 00:00:00'", 200, "orders.changed_at"),
+    "progress with a count that is a text": Case(
+        "UPDATE progress SET start_count = 'abc' WHERE order_key = :key AND remains = 600",
+        _breaks("progress.count"),
+        only="sqlite",
+    ),
+    "a count that is a text on the way": Case(
+        "UPDATE transitions SET start_count = 'abc' WHERE order_key = :key AND seq = 1",
+        _breaks("transitions.count"),
+        only="sqlite",
+    ),
     "progress with an absurd amount": _went_on("charge = 1000000000000000", 600, "progress.amount"),
     "progress with a currency that is none": _went_on("currency = 'dollars and cents'", 600, "progress.currency"),
 }
@@ -132,6 +149,11 @@ INTENTS: Final[Mapping[str, Case]] = {
     "an order without an outcome": Case(
         "UPDATE intents SET state = 'unknown' WHERE uuid = :key", _breaks("intents.order_not_bought")
     ),
+    "a refill without an outcome": Case(
+        "UPDATE intents SET action = 'refill', refill_id = 'r0', order_id = 'o0', state = 'rejected',"
+        " order_key = (SELECT id FROM orders WHERE order_id = 'o0') WHERE uuid = :key",
+        _breaks("intents.order_not_bought"),
+    ),
     "bought twice": Case(
         "INSERT INTO intents (uuid, panel, action, state, payload, order_id, order_key, deadline_at, finished_at)"
         " SELECT uuid || '-twin', panel, action, state, payload, order_id, order_key, deadline_at, finished_at"
@@ -172,6 +194,11 @@ SERVICES: Final[Mapping[str, Case]] = {
     "gone twice": Case(
         "UPDATE service_changes SET field = 'gone' WHERE service_id = :key AND field = 'returned'",
         _breaks("service_changes.service_presence"),
+    ),
+    "gone, and its last change says otherwise": Case(
+        "INSERT INTO services (panel, service_id, name, first_seen_at, last_seen_at, gone_at) VALUES"
+        " ('acme', :key, 'x', '2026-03-01 12:00:00', '2026-03-01 12:00:00', '2026-03-01 12:00:00')",
+        _breaks("service_changes.service_gone"),
     ),
     "back without having gone": Case(
         "DELETE FROM service_changes WHERE service_id = :key AND field = 'gone'",

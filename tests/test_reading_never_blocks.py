@@ -99,17 +99,17 @@ def test_between_the_steps_of_an_export_postgres_has_no_transaction_open(
 
 
 @contextmanager
-def exports(url: str) -> Iterator[list[tuple[datetime, datetime, int]]]:
-    """Export again and again, in processes of their own; give the begin, end and exit code of each so far."""
+def readers(url: str, *commands: str) -> Iterator[list[tuple[datetime, datetime, int]]]:
+    """Type commands again and again, each a process; give the begin, end and exit code of each so far."""
     ran: list[tuple[datetime, datetime, int]] = []
     enough = threading.Event()
 
     def run() -> None:
-        for table in cycle(("transitions", "orders", "order_timeline")):
+        for command in cycle(commands):
             if enough.is_set():
                 return
             began = datetime.now(UTC)
-            with Warm(["export", table, "-"], env={"TRACKER_DATABASE_URL": url}) as process:
+            with Warm(command.split(), env={"TRACKER_DATABASE_URL": url}) as process:
                 code = process.wait()
             ran.append((began, datetime.now(UTC), code))
 
@@ -122,19 +122,23 @@ def exports(url: str) -> Iterator[list[tuple[datetime, datetime, int]]]:
         thread.join()
 
 
-def test_the_daemon_polls_on_while_exports_run(tmp_path: Path) -> None:
+EXPORTS = ("export transitions -", "export orders -", "export order_timeline -")
+
+
+@pytest.mark.parametrize("commands", [EXPORTS, ("verify",)], ids=["export", "verify"])
+def test_the_daemon_polls_on_beside(tmp_path: Path, commands: tuple[str, ...]) -> None:
     url = f"sqlite:///{tmp_path}/tracker.db"
     with Simulator(key=KEY) as panel, opened(url, create=True) as database:
         database.upgrade()
-        long_history(database, 200_000)
+        long_history(database, 200_000)  # of which `verify` finds that it is none
         placed = [one.order_id for one in panel.world.spawn(300)]
         database.track("acme", [NewOrder(order_id) for order_id in placed])
 
         settings = [settings_of(panel, "acme")]
-        with daemon_in_a_thread(database, settings, QUARTER) as (_, ended), exports(url) as ran:
+        with daemon_in_a_thread(database, settings, QUARTER) as (_, ended), readers(url, *commands) as ran:
 
             def beside() -> int:
-                """Count the rounds that began and ended while one and the same export ran."""
+                """Count the rounds that began and ended while one and the same command ran."""
                 rows = database.history.rounds("acme", limit=None)
                 return sum(
                     row["kind"] == "balance" and began < row["started_at"] < row["finished_at"] < end
@@ -142,9 +146,9 @@ def test_the_daemon_polls_on_while_exports_run(tmp_path: Path) -> None:
                     for began, end, _ in list(ran)
                 )
 
-            until(lambda: beside() >= 8, "rounds beside exports")
+            until(lambda: beside() >= 8, "rounds beside them")
         assert ended.error is None
         outcomes = {row["outcome"] for row in database.history.rounds("acme", limit=None)}
         assert outcomes <= {"ok", "stopped"}  # the end of the daemon may come in the midst of one
         assert {row["state"] for row in database.history.orders(limit=None)}.isdisjoint({"new"})
-    assert {code for _, _, code in ran} == {0}
+    assert {code for _, _, code in ran} == {int(commands == ("verify",))}

@@ -70,15 +70,18 @@ def each(**changed: object) -> Bend:
     return by_id(lambda one: json.dumps({**item(one, 3), **changed}))
 
 
+ERRORS = (403, 404, 500, 502, 503, *range(520, 525))
+
 UNBELIEVED: dict[str, tuple[Bend, str]] = {
-    "500 with html": (page("500 Internal Server Error"), "server"),
-    "500 and empty": (page("500 Internal Server Error", b""), "server"),
-    "502 of a gateway": (page("502 Bad Gateway"), "server"),
-    "503 of a gateway": (page("503 Service Unavailable"), "server"),
-    "403 of a firewall": (page("403 Forbidden"), "server"),
-    **{f"{code} of a proxy": (page(f"{code} X"), "server") for code in range(520, 525)},
-    "500 in json": (page("500 X", b'{"error": "SQLSTATE[HY000]"}', "application/json"), "server"),
-    "404 with html": (page("404 Not Found"), "server"),
+    **{f"{code} with html": (page(f"{code} X"), "server") for code in ERRORS},
+    **{f"{code} and empty": (page(f"{code} X", b""), "server") for code in ERRORS},
+    **{
+        f"{code} in json": (
+            page(f"{code} X", b'{"error": "SQLSTATE[HY000]"}', "application/json"),
+            "server" if code >= 500 else "refused",
+        )
+        for code in ERRORS
+    },
     "a page that echoes the key": (
         lambda asked, _: ok(f"<p>{asked.fields['key']} key={asked.fields['key']}&x=1</p>".encode()),
         "bad_reply",

@@ -35,6 +35,7 @@ from tracker.store.verifying.rules import (
     differ,
     ended,
     head_is_tail,
+    odd_count,
     of_panel,
     one_after_another,
     within,
@@ -61,12 +62,13 @@ def _orders(chosen: Within) -> Check:
         .outerjoin(latest_of, latest_of.c.order_key == o.id)
         .outerjoin(last, and_(last.c.id == latest_of.c.id, within(last.c.order_key)))
     )
-    columns = ("state", "panel_status", "seq", *FIGURES, "state_at", "changed_at", "settled_at", "closed_at")
+    times = ("state_at", "changed_at", "checked_at", "settled_at", "closed_at")
+    columns = ("state", "panel_status", "seq", *FIGURES, *times)
     shown = [
         _name_of(orders),
-        *as_kept(orders, "id", *columns, "parent"),
+        *as_kept(orders, "id", *columns, "misses", "parent"),
         *as_kept(newest, "to_state", "panel_status", "at", *FIGURES, before="newest_"),
-        *as_kept(last, "seq", *FIGURES, before="progress_"),
+        *as_kept(last, "seq", "at", *FIGURES, before="progress_"),
     ]
     return Check(orders, o.id, chosen, source, shown, tuple(_of_heads(newest, last)))
 
@@ -81,17 +83,26 @@ def _of_heads(newest: FromClause, last: FromClause) -> Iterator[Rule]:
         and_(newest.c.seq.is_not(None), last.c.seq.is_distinct_from(o.seq), differ(orders, newest)),
     )
     yield Rule("figures", "P3", "The figures of a head are not those of its newest row.", figures)
+    changed_at = case((last.c.seq == o.seq, last.c.at), else_=newest.c.at)
     yield Rule(
         "changed_at",
         "P3",
-        "An order has a history and no changed_at, or the other way round.",
-        (o.seq == 0) != o.changed_at.is_(None),
+        "The last change of an order is not when its newest row says.",
+        or_((o.seq == 0) != o.changed_at.is_(None), o.changed_at != changed_at),
+    )
+    # A panel that answers nothing about an order makes it `missing`: that is the only state without an answer.
+    yield Rule(
+        "checked_at",
+        "P3",
+        "An order has a state that was told, and was never answered.",
+        and_(o.state.not_in(("new", "missing")), o.checked_at.is_(None)),
     )
     yield from ended(orders, SETTLED_STATES)
     has_parent = exists().where(parent.c.id == o.parent, parent.c.panel == o.panel, parent.c.id != o.id)
     is_lost = and_(o.parent.is_not(None), ~has_parent)
     yield Rule("parent", "", "Its parent is no other order of its panel.", is_lost)
     yield from believable(o.currency, o.charge, was=newest.c.currency)
+    yield odd_count(o.start_count, o.remains, o.state_remains, o.misses)
 
 
 def _transitions(chosen: Within) -> Check:
@@ -101,6 +112,7 @@ def _transitions(chosen: Within) -> Check:
         *one_after_another(later, earlier, STATES, owned),
         _forgotten(*(and_(later.c[name].is_(None), earlier.c[name].is_not(None)) for name in FIGURES)),
         *believable(later.c.currency, later.c.charge, was=earlier.c.currency),
+        odd_count(later.c.start_count, later.c.remains),
     )
     shown = [
         _name_by(later.c.order_key),
@@ -118,22 +130,33 @@ def _beside_earlier(table: Table, key: str) -> tuple[FromClause, FromClause, Fro
 
 
 def _progress(chosen: Within) -> Check:
-    paired, state = _paired(), transitions.alias("state")
+    paired, state, following = _paired(), transitions.alias("state"), transitions.alias("following")
     its_state = and_(
         state.c.order_key == paired.c.order_key, state.c.seq == paired.c.seq, within(state.c.order_key)
+    )
+    next_state = and_(
+        following.c.order_key == paired.c.order_key,
+        following.c.seq == paired.c.seq + 1,
+        paired.c.next_seq.is_distinct_from(paired.c.seq),
+        within(following.c.order_key),
     )
     shown = [
         _name_by(paired.c.order_key),
         *as_kept(paired, "order_key", "id", "seq", "at", *FIGURES),
         *as_kept(paired, "was_seq", *(f"was_{name}" for name in FIGURES)),
         *as_kept(state, *FIGURES, before="transition_"),
+        *as_kept(following, *FIGURES, before="next_transition_"),
     ]
-    source = paired.outerjoin(state, its_state)
-    return Check(progress, paired.c.order_key, chosen, source, shown, tuple(_of_progress(paired, state)))
+    source = paired.outerjoin(state, its_state).outerjoin(following, next_state)
+    rules = tuple(_of_progress(paired, state, following))
+    return Check(progress, paired.c.order_key, chosen, source, shown, rules)
 
 
-def _of_progress(paired: FromClause, its_state: FromClause) -> Iterator[Rule]:
-    """Yield the rules for a row of progress beside the one before it and the transition to its state."""
+def _of_progress(paired: FromClause, its_state: FromClause, following: FromClause) -> Iterator[Rule]:
+    """Yield the rules for a row of progress beside the one before it and the transition to its state.
+
+    `following` is the transition that ended the state, beside the last row within it; else all NULL.
+    """
     row, state = paired.c, its_state.c
     follows = row.was_seq == row.seq
     before = {name: case((follows, row[f"was_{name}"]), else_=state[name]) for name in FIGURES}
@@ -142,18 +165,24 @@ def _of_progress(paired: FromClause, its_state: FromClause) -> Iterator[Rule]:
     yield Rule("stray_progress", "P2", "Progress within a state that the order never had.", alone)
     yield Rule("progress_repeat", "P2", "Progress says what the row before it said.", repeats)
     yield Rule("progress_back", "P2", "Progress within a state that was over by then.", row.was_seq > row.seq)
-    yield _forgotten(*(and_(row[name].is_(None), before[name].is_not(None)) for name in FIGURES))
+    ended_by = following.c.seq.is_not(None)
+    yield _forgotten(
+        *(and_(row[name].is_(None), before[name].is_not(None)) for name in FIGURES),
+        *(and_(ended_by, following.c[name].is_(None), row[name].is_not(None)) for name in FIGURES),
+    )
     yield from believable(row.currency, row.charge, was=before["currency"])
+    yield odd_count(row.start_count, row.remains)
 
 
 def _paired() -> Subquery:
-    """Select each row of progress beside the one before it of the same order."""
+    """Select each row of progress beside the one before it of the same order, and the seq of the one after it."""
     p = progress.c
+    after = func.lead(p.seq, type_=p.seq.type).over(partition_by=p.order_key, order_by=p.id).label("next_seq")
     before = (
         func.lag(p[name], type_=p[name].type).over(partition_by=p.order_key, order_by=p.id).label(f"was_{name}")
         for name in ("seq", *FIGURES)
     )
-    return select(*p, *before).where(within(p.order_key)).subquery("paired")
+    return select(*p, *before, after).where(within(p.order_key)).subquery("paired")
 
 
 def of_refills(narrowed: Narrowed) -> list[Check]:

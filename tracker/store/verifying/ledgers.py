@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 
-from tracker.store.schema import balance_snapshots, intents, orders, refills, service_changes
+from tracker.store.schema import balance_snapshots, intents, orders, refills, service_changes, services
 from tracker.store.verifying.rules import Check, Condition, Narrowed, Rule, as_kept, believable, of_panel, within
 
 MONEY: Final = ("currency", "price", "balance_before", "balance_after")
@@ -74,8 +74,8 @@ def _of_what_was_made() -> Iterator[Rule]:
     yield Rule(
         "order_not_bought",
         "P5",
-        "An add that is not known to have happened has an order.",
-        and_(is_add, nothing_bought, has_order),
+        "An add or a refill that is not known to have happened has brought something.",
+        and_(nothing_bought, or_(and_(is_add, has_order), i.refill_id.is_not(None))),
     )
     again = exists().where(twin.c.order_key == i.order_key, twin.c.action == "add", twin.c.uuid != i.uuid)
     yield Rule("bought_twice", "P5", "Two adds have placed the same order.", and_(is_add, has_order, again))
@@ -113,6 +113,14 @@ def of_services(narrowed: Narrowed) -> list[Check]:
         .limit(1)
         .scalar_subquery()
     )
+    after = service_changes.alias("after")
+    is_last = ~exists().where(
+        after.c.panel == later.c.panel,
+        after.c.service_id == later.c.service_id,
+        after.c.id > later.c.id,
+        after.c.field.in_(PRESENCE),
+    )
+    tells_otherwise = (later.c.field == "gone") != services.c.gone_at.is_not(None)
     comes_back = or_(
         later.c.field == earlier.c.field,
         and_(later.c.field == "appeared", earlier.c.id.is_not(None)),
@@ -137,12 +145,20 @@ def of_services(narrowed: Narrowed) -> list[Check]:
             "A service came without having gone, or went twice.",
             and_(is_presence, comes_back),
         ),
+        Rule(
+            "service_gone",
+            "P3",
+            "A service is gone and its last change does not say so, or the other way round.",
+            and_(is_presence, services.c.service_id.is_not(None), tells_otherwise, is_last),
+        ),
     )
     shown = [
         *as_kept(later, "id", "panel", "service_id", "at", "field", "old", "new"),
         *as_kept(earlier, "id", "field", "old", "new", before="earlier_"),
+        *as_kept(services, "gone_at"),
     ]
-    source = later.outerjoin(earlier, earlier.c.id == previous)
+    its_service = and_(services.c.panel == later.c.panel, services.c.service_id == later.c.service_id)
+    source = later.outerjoin(earlier, earlier.c.id == previous).outerjoin(services, its_service)
     return [Check(later, later.c.id, chosen, source, shown, rules)]
 
 

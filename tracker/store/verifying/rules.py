@@ -133,6 +133,12 @@ def odd_amount(*amounts: ColumnElement[Any]) -> Condition:
     return or_(*(or_(amount <= least, amount >= most) for amount in amounts))
 
 
+def odd_count(*counts: ColumnElement[int]) -> Rule:
+    """Return the rule for counts; only SQLite takes a text for one, and sorts it above all numbers."""
+    most: ColumnElement[int] = literal_column(str(2**63 - 1))
+    return Rule("count", "P4", "A count is no number.", or_(*(count > most for count in counts)))
+
+
 def odd_currency(currency: ColumnElement[str]) -> Condition:
     """Return whether a currency is none: not 3 to 8 capital letters (`XXX` says that the panel told none)."""
     return or_(func.length(currency) < 3, func.length(currency) > 8, func.rtrim(currency, LETTERS) != "")
