@@ -7,6 +7,7 @@ import struct
 import termios
 import threading
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,12 @@ from filled import fill, whole_second
 from tracker.store.database import opened
 
 
-def filled_file(folder: Path) -> str:
-    """Return the URL of a SQLite file in `folder` with a small history in it."""
+def filled_file(folder: Path, now: datetime | None = None) -> str:
+    """Return the URL of a SQLite file in `folder` with a small history in it, which ends now or at that moment."""
     url = f"sqlite:///{folder}/tracker.db"
     with opened(url, create=True) as database:
         database.upgrade()
-        fill(database, whole_second())
+        fill(database, now or whole_second())
     return url
 
 

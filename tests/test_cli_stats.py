@@ -1,21 +1,27 @@
 """`tracker stats`: tempo, spend and refunds, added up in each currency."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_setting import Type
+from filled import whole_second
 from read_setting import filled_file, on_terminal, reader
 
 from tracker.cli.asking.sums import in_total, ordered, summed
 
+SECOND = timedelta(seconds=1)
+
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small history in a SQLite file, for tests that only read it."""
-    return filled_file(tmp_path_factory.mktemp("history"))
+    """A small history in a SQLite file, for tests that only read it; its last eight hours are of one day."""
+    now = whole_second()
+    midnight = now.replace(hour=0, minute=0, second=0)
+    return filled_file(tmp_path_factory.mktemp("history"), now if now.hour >= 8 else midnight - SECOND)
 
 
 @pytest.fixture
