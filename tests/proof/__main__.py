@@ -37,7 +37,7 @@ PROOFS: Final[dict[str, Sequence[str]]] = {
     "races": BOTH,
     "crashes": ("postgres",),
     "model": BOTH,
-    "month": ("sqlite",),
+    "month": BOTH,
     "progress": ("sqlite",),
     "verifying": BOTH,
     "mutants": ("sqlite",),

@@ -22,13 +22,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import create_engine, delete
+from sqlalchemy import delete
 
 from proof.edges import DATABASE_EDGES, PANEL_EDGES, Edge, kill
 from proof.shop import ACTS, Shop
 from proof.station import POLLERS, station
 from proof.table import Figure, Profile
-from proof.virtual import SEARCH, own_clock
+from proof.virtual import own_clock
 from tracker.model import KINDS, Keep, Kind
 from tracker.settings import Every
 from tracker.simulator import DIALECT_NAMES, FAULT_NAMES
@@ -184,9 +184,7 @@ def run(url: str, examples: int, steps: int, number: int, *, shrink: bool = True
 def prove(profile: Profile, url: str) -> Iterator[Figure]:
     """Run many examples on one database."""
     began = time.monotonic()
-    if not url.startswith("sqlite"):
-        url = with_own_clock(url)
-    counts = run(url, profile.often(5, 150), 30, profile.seed)
+    counts = run(own_clock(url), profile.often(5, 150), 30, profile.seed)
     kind = url.partition(":")[0].partition("+")[0]
     yield Figure(
         "P1 P2 P3 P4 P6",
@@ -195,11 +193,3 @@ def prove(profile: Profile, url: str) -> Iterator[Figure]:
         f"nothing wrong; {counts['kills']:,} kills, {counts['database faults']:,} database faults, "
         f"{counts['takeovers']:,} takeovers within a request; {time.monotonic() - began:.0f} s",
     )
-
-
-def with_own_clock(url: str) -> str:
-    """Make the clock of a Postgres database one that can be ruled; return the URL under which it can."""
-    engine = create_engine(url)
-    own_clock(engine)
-    engine.dispose()
-    return f"{url}{'&' if '?' in url else '?'}{SEARCH}"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import structlog
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from tracker.panel import Budget
 from tracker.store.database import Database
@@ -114,11 +114,17 @@ CREATE SCHEMA virtual;
 CREATE FUNCTION virtual.clock_timestamp() RETURNS timestamptz LANGUAGE sql
     AS $$ SELECT current_setting('{NOW}')::timestamptz $$
 """
-SEARCH: Final = "options=-csearch_path%3Dvirtual,pg_catalog,public"
+_SEARCH: Final = "options=-csearch_path%3Dvirtual,pg_catalog,public"
 
 
-def own_clock(engine: Engine) -> None:
-    """Give a Postgres database a clock that can be ruled. Its URLs then end with `SEARCH`."""
+def own_clock(url: str) -> str:
+    """Give a Postgres database a clock that can be ruled; return the URL under which it can.
+
+    SQLite needs none: its clock is a function of each connection.
+    """
+    if url.startswith("sqlite"):
+        return url
+    engine = create_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql(_OWN)
         for table in metadata.sorted_tables:
@@ -127,6 +133,8 @@ def own_clock(engine: Engine) -> None:
                     connection.exec_driver_sql(
                         f"ALTER TABLE {table.name} ALTER {column.name} SET DEFAULT virtual.clock_timestamp()"
                     )
+    engine.dispose()
+    return f"{url}{'&' if '?' in url else '?'}{_SEARCH}"
 
 
 def _tell_now(time: Time, connection: Connection) -> None:
