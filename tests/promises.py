@@ -1,4 +1,4 @@
-"""Promises P1 to P3 of the design, checked over a whole database: what was remembered against what was served."""
+"""Promises P1 to P3 (docs/reliability.md), over a whole database: what was remembered against what was served."""
 
 from collections.abc import Sequence
 

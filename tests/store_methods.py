@@ -115,7 +115,5 @@ READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "history.last_success": lambda database, _: database.history.last_success("acme", "statuses"),
     "history.anomalies": lambda database, _: database.history.anomalies(),
     "history.panels": lambda database, _: database.history.panels(),
-    "history.counts": lambda database, _: database.history.counts(),
-    "history.overdue": lambda database, _: database.history.overdue(NOW),
     "export": lambda database, _: [step.rows() for step in database.export("orders").steps()],
 }

@@ -361,7 +361,7 @@ def test_what_root_may_do_is_not_taken_for_what_the_daemon_may(tmp_path: Path) -
 def about_polling(database: Database, *, paused: bool = False) -> dict[str, Finding]:
     panel = PanelSettings(PANEL, "https://acme.example/api/v2", Secret("k"), None, paused=paused)
     now = datetime.now(UTC)
-    found = list(polling(panel, Every(), seen(database, now), database, now))
+    found = list(polling(panel, Every(), seen(database, Settings("", (panel,)), now), database, now))
     assert all(one.remedy for one in found if one.result == "warning")
     return {one.check: one for one in found}
 
@@ -372,7 +372,8 @@ def past(database_url: str, order_id: str, ago: timedelta) -> None:
     sql(database_url, "INSERT INTO orders (panel, order_id) VALUES (:panel, :order_id)", **values)
     due = (datetime.now(UTC) - ago).strftime("%Y-%m-%d %H:%M:%S.%f")
     moment = "CAST(:due AS timestamp) AT TIME ZONE 'UTC'" if "postgres" in database_url else ":due"
-    sql(database_url, f"UPDATE orders SET next_poll_at = {moment} WHERE order_id = :id", due=due, id=order_id)
+    times = f"tracked_at = {moment}, next_poll_at = {moment}"
+    sql(database_url, f"UPDATE orders SET {times} WHERE order_id = :id", due=due, id=order_id)
 
 
 def fetched(ledger: Ledger, ago: timedelta) -> None:
@@ -403,6 +404,7 @@ def test_an_order_that_waits_beyond_the_promise_is_a_warning(
     past(database_url, "1", timedelta(minutes=10))
     found = about_polling(database)
     assert found["lag"].result == "warning"
+    assert found["lag"].said.endswith("; late: 1")
     assert "requests_per_minute below [panels.acme]" in str(found["lag"].remedy)
     database.release(lease)
     found = about_polling(database)
@@ -427,10 +429,11 @@ def test_what_a_panel_does_not_understand_costs_requests(
     database: Database, database_url: str, learned: str, result: str
 ) -> None:
     sql(database_url, f"INSERT INTO panels (name, bulk_status) VALUES ('{PANEL}', {learned})")
-    past(database_url, "1", timedelta(seconds=1))
+    for order_id in "123":
+        past(database_url, order_id, timedelta(seconds=1))
     found = about_polling(database)
     assert found["abilities"].result == result
-    assert ("a sweep takes 1s" in found["lag"].said) == (learned == "false")
+    assert found["lag"].said.endswith("a sweep takes 3s" if learned == "false" else "a sweep takes 1s")
 
 
 def test_a_database_that_cannot_be_read_leaves_polling_unknown(tmp_path: Path) -> None:

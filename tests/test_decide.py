@@ -1,4 +1,4 @@
-"""What an answer means for an order: every rule of the design as a table."""
+"""What an answer means for an order: every rule as a table."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -61,7 +61,7 @@ def rendered(rows: list[dict[str, Any]], names: list[str], form: Format) -> list
     """Return the lines that our renderer makes of rows."""
     stream = io.StringIO()
     columns = [Column(name) for name in names]
-    render(rows, columns, format=form, stream=stream, now=NOW, empty="", notes=io.StringIO())
+    render(rows, columns, format=form, stream=stream, now=NOW, empty="")
     return stream.getvalue().splitlines()
 
 

@@ -17,10 +17,9 @@ from intents_setting import ADD, CANCEL, begin
 from simulation import until
 from sqlalchemy import insert, update
 
-from tracker.daemon.health.vitality import Configured, Finding, Health, examine, patience, sweep
+from tracker.daemon.health.vitality import Configured, Finding, Health, examine
 from tracker.daemon.status import Failure, Figures
 from tracker.model import Anomaly, Balance, Counts, Kind, Outcome, RoundRow
-from tracker.settings import Every
 from tracker.simulator import Simulator
 from tracker.store.database import Database, opened
 from tracker.store.leases import Lease
@@ -137,7 +136,6 @@ def test_late_orders_are_a_stop_that_says_what_a_sweep_takes_and_what_would_shor
     finding = only(judged(late))
     assert finding.what == "3 orders are late, the first is due for 5h; a sweep takes 1h40m"
     assert finding.remedy.startswith("requests_per_minute = 600 would make it 10m")
-    assert sweep(540_000, 600, bulk_status=True) == 600
     single = PanelVitals(HELD, bulk_status=False, open=5400, due=9, due_since=ago(hours=5), late=3, kinds=FRESH)
     assert "one order a request" in only(judged(single)).remedy
 
@@ -216,9 +214,6 @@ def test_the_patience_with_a_panel_comes_from_its_orders_and_its_learning(
 
     assert [one.late for one in database.vitals(NOW, note)] == [0], "followed a moment ago"
     assert asked == [("acme", 7, False)]
-    assert patience(7, 60.0, False, Every()) == 60.0
-    assert patience(900, 60.0, False, Every()) == 1000.0
-    assert patience(0, 60.0, None, Every(statuses=1.0)) == 30.0, "nobody is woken for less"
 
 
 def row(kind: Kind, ended: datetime, outcome: str = "ok", error: str | None = None) -> RoundRow:

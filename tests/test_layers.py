@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[1]
-PURE = ("decide", "pace", "catalog", "model", "errors", "actions/forms", "actions/sentences")
+PURE = ("decide", "grace", "pace", "catalog", "model", "errors", "actions/forms", "actions/sentences")
 
 IMPURE_MODULES = frozenset({"os", "random", "secrets", "socket", "subprocess", "sys", "threading", "time", "uuid"})
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "open", "input", "print", "getenv"})

@@ -214,3 +214,29 @@ def test_in_virtual_time_changes_are_seen_at_least_twice_as_soon_as_by_asking_in
     times_sooner = compare("mixed", open_orders=5000, budget=6, seed=1, asks=60_000)["times_sooner"]
     assert times_sooner["end_mean"] > 2
     assert times_sooner["start_mean"] > 2
+
+
+@pytest.mark.parametrize(
+    ("orders", "per_minute", "bulk_status", "seconds"),
+    [
+        (540_000, 600.0, True, 600.0),
+        (540_000, 60.0, None, 6000.0),
+        (901, 10.0, None, 66.666667),  # ten requests, of which nine tenths a minute may be for statuses
+        (900, 60.0, False, 1000.0),
+        (0, 60.0, True, 0.0),
+        (540_000, None, True, 0.0),
+    ],
+)
+def test_a_sweep_takes_what_the_share_of_statuses_allows(
+    orders: int,
+    per_minute: float | None,
+    bulk_status: bool | None,  # noqa: FBT001  # as it is learned
+    seconds: float,
+) -> None:
+    assert pace.sweep(orders, per_minute, bulk_status) == pytest.approx(seconds)
+
+
+def test_the_patience_with_a_panel_is_a_sweep_but_no_less_than_an_interval() -> None:
+    assert pace.patience(7, 60.0, bulk_status=False, shortest=60.0) == 60.0
+    assert pace.patience(900, 60.0, bulk_status=False, shortest=60.0) == 1000.0
+    assert pace.patience(0, 60.0, bulk_status=None, shortest=1.0) == 30.0

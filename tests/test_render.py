@@ -221,7 +221,7 @@ def test_a_wide_terminal_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "document", "on_notes"),
+    ("form", "document", "on_stderr"),
     [
         ("table", "No order is open.\n", ""),
         ("json", "[]\n", "No order is open.\n"),
@@ -229,11 +229,12 @@ def test_a_wide_terminal_is_used() -> None:
         ("csv", "order_id,state,charge,remains,checked_at,link\n", "No order is open.\n"),
     ],
 )
-def test_an_empty_result_says_what_was_looked_for(form: Format, document: str, on_notes: str) -> None:
-    stream, notes = io.StringIO(), io.StringIO()
-    empty = "No order is open."
-    assert render([], COLUMNS, format=form, stream=stream, now=NOW, empty=empty, notes=notes) == 0
-    assert (stream.getvalue(), notes.getvalue()) == (document, on_notes)
+def test_an_empty_result_says_what_was_looked_for(
+    form: Format, document: str, on_stderr: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    assert render([], COLUMNS, format=form, stream=stream, now=NOW, empty="No order is open.") == 0
+    assert (stream.getvalue(), capsys.readouterr().err) == (document, on_stderr)
 
 
 def test_the_sentence_goes_to_stderr_by_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from tracker.errors import DatabaseUnfit, DatabaseUnreachable
 from tracker.model import Anomaly, Balance, Counts, RoundRow, Status
 from tracker.store.database import Database
-from tracker.store.engine import writing
+from tracker.store.engine import reading, writing
 from tracker.store.polling.memory import Memory
 from tracker.store.reading import glance as module
 from tracker.store.reading.glance import Glance, Scope, Tally
@@ -155,7 +155,7 @@ def test_looking_can_neither_write_nor_wait_for_a_writer(database: Database) -> 
         busy.execute(insert(orders), {"panel": "acme", "order_id": "2"})
         assert [one.orders for one in glance.look(NOW, "changes").tallies] == [1]
     with pytest.raises((DBAPIError, DatabaseUnfit, DatabaseUnreachable), match=r"(?i)read.?only"):  # noqa: SIM117
-        with module._looking(database._engine) as connection:
+        with reading(database._engine) as connection:
             connection.execute(text("DELETE FROM orders"))
     execute(database, insert(orders), [{"panel": "acme", "order_id": "3"}])
     assert [one.orders for one in database.glance(DAY).look(NOW, "changes").tallies] == [3]

@@ -96,28 +96,6 @@ def test_the_newest_transitions_come_first_with_their_orders_names(database: Dat
     assert len(database.history.newest_transitions(1)) == 1
 
 
-def test_orders_are_counted_by_panel_and_state_with_how_many_of_them_are_open(database: Database) -> None:
-    follow(database, "1", "2", state="completed")
-    follow(database, "3", state="completed", closed_at=NOW)
-    follow(database, "4", state="pending")
-    follow(database, "5", panel="other")
-    assert database.history.counts() == [
-        {"panel": "acme", "state": "completed", "orders": 3, "open": 2},
-        {"panel": "acme", "state": "pending", "orders": 1, "open": 1},
-        {"panel": "other", "state": "new", "orders": 1, "open": 1},
-    ]
-    assert all(type(row["open"]) is int for row in database.history.counts())
-
-
-def test_what_is_overdue_is_counted_since_the_longest_wait(database: Database) -> None:
-    assert database.history.overdue(NOW) == {"due": 0, "since": None}
-    follow(database, "1", next_poll_at=ago(hours=1))
-    follow(database, "2", next_poll_at=ago(hours=2))
-    follow(database, "3", next_poll_at=NOW + MINUTE)
-    follow(database, "4", next_poll_at=ago(days=9), closed_at=NOW)
-    assert database.history.overdue(NOW) == {"due": 2, "since": ago(hours=2)}
-
-
 def test_the_last_success_is_that_of_the_panel_and_kind(database: Database, memory: Memory) -> None:
     assert database.history.last_success("acme", "statuses") is None
     for number, outcome in enumerate(["ok", "ok", "timeout"]):
@@ -195,7 +173,7 @@ def test_reading_sees_one_moment_and_waits_for_no_writer(database: Database, mem
     follow(database, "1")
     with fenced(database._engine, memory.lease):
         assert names(database.history.orders()) == ["1"]
-        assert database.history.counts()[0]["orders"] == 1
+        assert database.history.panels()[0]["name"] == "acme"
 
 
 def test_an_anomaly_of_an_order_is_listed_by_when_it_was_last_seen(database: Database, memory: Memory) -> None:

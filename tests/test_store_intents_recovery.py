@@ -199,8 +199,6 @@ def test_intents_without_an_outcome_are_counted_lost_ones_as_unknown(database: D
     begin(database, ADD._replace(panel="other"), UNKNOWN)
     begin(database, ADD._replace(link="https://example.com/2"), PLACED)
     assert database.intents.unfinished() == Unfinished(sending=1, unknown=3)
-    assert database.intents.unfinished("other") == Unfinished(sending=0, unknown=1)
-    assert database.intents.unfinished("nobody") == Unfinished(sending=0, unknown=0)
 
 
 def test_the_evidence_is_balances_around_it_and_orders_that_appeared_since(

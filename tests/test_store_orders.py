@@ -202,6 +202,22 @@ def test_an_order_settled_for_the_grace_time_is_closed_and_never_asked_again(
     assert memory.orders.load(old) == []
 
 
+def test_batches_written_together_keep_the_moments_of_their_answers(database: Database, memory: Memory) -> None:
+    done: dict[str, Any] = {"state": "completed", "panel_status": "Completed", "seq": 1, "state_at": ago(days=8)}
+    follow(database, "1", "2", settled_at=ago(days=7), **done)
+    odd = follow(database, "3", "4")
+    told = Status("completed", "Completed")
+    first, second = (
+        decisions(loaded(memory, one, other), {one: told, other: Odd("charge", "x")}, at)
+        for one, other, at in (("1", "3", NOW), ("2", "4", NOW + MINUTE))
+    )
+    assert len(odd) == 2
+    memory.orders.apply([*first, *second], "round")
+    assert [order_row(database, one)["closed_at"] for one in "12"] == [NOW, NOW + MINUTE]
+    assert [order_row(database, one)["checked_at"] for one in "12"] == [NOW, NOW + MINUTE]
+    assert [row["last_at"] for row in table(database, anomalies)] == [NOW, NOW + MINUTE]
+
+
 def test_children_are_followed_once_due_at_once_and_know_their_parent(database: Database, memory: Memory) -> None:
     [parent] = follow(database, "drip")
     [known] = follow(database, "102", ref="mine", state="completed", closed_at=NOW)

@@ -9,10 +9,10 @@ intervals, so that together they use what the panel allows. `tests/bench/pace.py
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import sqrt
+from math import ceil, sqrt
 from typing import Final
 
-from tracker.model import SETTLED, Order
+from tracker.model import BATCH, SETTLED, Order
 
 JITTER: Final = 0.1
 """An interval is shortened by up to this share, so that orders placed together do not stay together."""
@@ -28,6 +28,12 @@ FACTORS: Final = (0.01, 30.0)
 
 LONGEST_BACKOFF: Final = 3600.0
 """Seconds: a panel that was down is found again within the hour."""
+
+SHARE_OF_STATUSES: Final = 0.9
+"""Of a panel's requests; the rest is kept for refills, balance and catalog."""
+
+LEAST_PATIENCE: Final = 30.0
+"""Seconds: nobody is woken for an answer that is less late than twice this."""
 
 WORKING: Final = frozenset({"in_progress", "processing"})
 """States that end next: worth more requests than those that only start next."""
@@ -112,3 +118,15 @@ def tightened(factor: float, used: float) -> float:
     """Return the panel's next factor where `factor` uses the share `used` of a round's allowance (`demand`)."""
     step = min(max(used / TARGET_USE, 1 / STEP), STEP)
     return min(max(factor * step, FACTORS[0]), FACTORS[1])
+
+
+def sweep(orders: int, per_minute: float | None, bulk_status: bool | None) -> float:  # noqa: FBT001  # as it is learned
+    """Return the seconds that asking about `orders` orders once takes; 0 where there is no limit a minute."""
+    if per_minute is None:
+        return 0.0
+    return ceil(orders / (1 if bulk_status is False else BATCH)) * 60.0 / (per_minute * SHARE_OF_STATUSES)
+
+
+def patience(orders: int, per_minute: float | None, bulk_status: bool | None, shortest: float) -> float:  # noqa: FBT001  # as it is learned
+    """Return the seconds of which an answer may take twice as many (P7): a sweep, but no less than an interval."""
+    return max(sweep(orders, per_minute, bulk_status), shortest, LEAST_PATIENCE)

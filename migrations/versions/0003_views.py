@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refuse, as every version does."""
+    """Refuse: a history is not worth less than the way back."""
     raise NotImplementedError("There is no way back: restore the backup that was made before the upgrade.")

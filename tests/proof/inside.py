@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import httpcore
 import httpx
@@ -143,6 +143,3 @@ class Inline:
 
     def close(self) -> None:
         """Nothing to end."""
-
-
-__all__ = ["Answerer", "Inline", "Wire", "inside_client", "urlsplit"]

@@ -69,7 +69,6 @@ class Station:
         """What is wrong about how panels were asked."""
         self.poison: set[str] = set()
         """Ids that make a panel refuse whatever names them."""
-        self.refusals = 0
         self.database = Database(url)
         self.engine = rule_database(self.database, time)
         self.sound = Sound(url, panels, time)
@@ -96,7 +95,6 @@ class Station:
         self._note(panel, form)
         ids = {one for name in ("order", "orders") for one in form.get(name, "").split(",")}
         if self.poison & ids:
-            self.refusals += 1
             sending = Sending(Response(200, b'{"error":"Something went wrong"}', {}))
         else:
             sending = simulator.handle("POST", PATH, form)

@@ -44,17 +44,17 @@ def examine(found: Settings | None, how: How, tell: Callable[[str], None] = lamb
     yield here.user(storage.file_of(found.database_url))
     with ExitStack() as closing:
         opened = yield from try_database(found.database_url, tell, closing)
-        known = "the database failed" if opened is None else _seen(opened, how, tell)
+        known = "the database failed" if opened is None else _seen(opened, found, how, tell)
         for panel in found.panels:
             if how.panel in {None, panel.name}:
                 for finding in _panel(panel, found, how, tell, (opened, known)):
                     yield finding._replace(panel=panel.name)
 
 
-def _seen(opened: Database, how: How, tell: Callable[[str], None]) -> polling.Seen | str:
+def _seen(opened: Database, found: Settings, how: How, tell: Callable[[str], None]) -> polling.Seen | str:
     tell("how polling goes")
     try:
-        return polling.seen(opened, how.now)
+        return polling.seen(opened, found, how.now)
     except TrackerError as fault:
         return str(fault)
 

@@ -1,46 +1,47 @@
 """How polling goes, as the database tells it: what a panel understands, who polls it, how late, how old all is."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from tracker.checks.finding import Finding, not_run, ok, roughly, warning
-from tracker.model import BATCH, OPEN_STATES
-from tracker.settings import Every, PanelSettings
+from tracker.model import BATCH
+from tracker.pace import patience, sweep
+from tracker.settings import Every, PanelSettings, Settings
 from tracker.store.database import Database
-from tracker.store.reading.glance import Tally
 from tracker.store.reading.panel_glance import PanelGlance
+from tracker.store.reading.vitals import PanelVitals
 
 CHECKS: Final = ("abilities", "lease", "lag", "catalog")
 
 STALE: Final = 3
 """Intervals without a catalog: two in a row may fail for a reason that goes away by itself."""
 
-SLACK: Final = 60.0
-"""Seconds by which an answer may be late beyond what is promised: a round ends before it is written."""
-
 
 class Seen(NamedTuple):
     """What the database tells of all panels."""
 
-    panels: Mapping[str, PanelGlance]
+    vitals: Mapping[str, PanelVitals]
     learned: Mapping[str, Mapping[str, Any]]
-    tallies: Sequence[Tally]
 
 
-def seen(opened: Database, now: datetime) -> Seen:
+def seen(opened: Database, found: Settings, now: datetime) -> Seen:
     """Read what there is to know, in half a second for a million orders."""
-    snapshot = opened.glance(timedelta(days=1)).look(now, "changes", limit=1)
-    learned = {row["name"]: row for row in opened.history.panels()}
-    return Seen({one.name: one for one in snapshot.panels}, learned, snapshot.tallies)
+    limits = {one.name: one.requests_per_minute for one in found.panels}
+
+    def patience_with(name: str, orders: int, bulk_status: bool | None) -> float:  # noqa: FBT001  # as it is learned
+        return patience(orders, limits.get(name), bulk_status, found.every.statuses)
+
+    vitals = {one.seen.name: one for one in opened.vitals(now, patience_with)}
+    return Seen(vitals, {row["name"]: row for row in opened.history.panels()})
 
 
 def polling(panel: PanelSettings, every: Every, known: Seen, opened: Database, now: datetime) -> Iterator[Finding]:
     """Tell how the polling of one panel goes."""
-    glance = known.panels.get(panel.name, PanelGlance(panel.name))
+    vitals = known.vitals.get(panel.name) or PanelVitals(PanelGlance(panel.name))
     yield _abilities(known.learned.get(panel.name))
-    yield _lease(panel, glance)
-    yield _lag(panel, every, known, glance, now)
+    yield _lease(panel, vitals.seen)
+    yield _lag(panel, vitals, now)
     yield _catalog(panel, every, opened.history.last_success(panel.name, "catalog"), now)
 
 
@@ -73,26 +74,24 @@ def _lease(panel: PanelSettings, glance: PanelGlance) -> Finding:
     return warning(check, said, "systemctl start tracker (or: tracker run)")
 
 
-def _lag(panel: PanelSettings, every: Every, known: Seen, glance: PanelGlance, now: datetime) -> Finding:
-    """Compare the wait of the order that waits longest with promise P7: twice the larger of pace and sweep."""
-    check = "lag"
-    mine = [one for one in known.tallies if one.panel == panel.name and one.state in OPEN_STATES]
-    orders = sum(one.orders for one in mine)
-    waiting = [one.due_since for one in mine if one.due_since is not None]
-    late = max((now - min(waiting)).total_seconds(), 0.0) if waiting else 0.0
-    learned = known.learned.get(panel.name)
-    at_once = 1 if learned is not None and learned["bulk_status"] is False else BATCH
-    sweep = 60.0 * orders / (at_once * panel.requests_per_minute)
+def _lag(panel: PanelSettings, vitals: PanelVitals, now: datetime) -> Finding:
+    """Tell how long orders wait; those to which promise P7 is broken are late."""
+    check, orders = "lag", vitals.open
     if not orders:
         return ok(check, "no open orders")
-    said = f"{orders} open order{'s' * (orders > 1)}, the one that waits longest for {roughly(late)}"
-    said += f"; a sweep takes {roughly(sweep)}"
-    if panel.paused or late <= 2 * max(every.statuses, sweep) + SLACK:
+    waits = max((now - vitals.due_since).total_seconds(), 0.0) if vitals.due_since else 0.0
+    takes = sweep(orders, panel.requests_per_minute, vitals.bulk_status)
+    said = f"{orders} open order{'s' * (orders > 1)}, the one that waits longest for {roughly(waits)}"
+    said += f"; a sweep takes {roughly(takes)}"
+    if panel.paused or not vitals.late:
         return ok(check, said)
-    if not glance.polled:
+    said += f"; late: {vitals.late}"
+    if not vitals.seen.polled:
         return warning(check, said, "systemctl start tracker (or: tracker run): nobody polls the panel")
-    if glance.failing and glance.fault is not None:
-        return warning(check, f"{said}; the last fault: {glance.fault}", f"tracker rounds --panel {panel.name}")
+    if vitals.seen.fault is not None and any(one.failing for one in vitals.kinds.values()):
+        return warning(
+            check, f"{said}; the last fault: {vitals.seen.fault}", f"tracker rounds --panel {panel.name}"
+        )
     more = f"Write a larger requests_per_minute below [panels.{panel.name}], if the panel allows it"
     return warning(check, said, more)
 

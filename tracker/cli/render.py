@@ -12,7 +12,6 @@ spreadsheet would run as a formula gets a leading apostrophe. All but tables are
 
 import csv
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracker.cli.columns import FORMATS, Column, Format
-from tracker.cli.pipe import silence
+from tracker.cli.pipe import say, silence
 from tracker.cli.quantities import change, duration, iso, money, share, when
 from tracker.logs import json_line, visible
 
@@ -85,12 +84,11 @@ def render(
     stream: TextIO,
     now: datetime,
     empty: str,
-    notes: TextIO | None = None,
 ) -> int:
     """Write `rows` to `stream` and return how many there were.
 
-    Where there are none, the sentence `empty` says what was looked for: in place of a table, or on `notes`
-    (default: stderr) beside a valid empty document. A reader that has gone away (`| head`) ends it quietly.
+    Where there are none, the sentence `empty` says what was looked for: in place of a table, or on stderr
+    beside a valid empty document. A reader that has gone away (`| head`) ends it quietly.
     """
     count = 0
 
@@ -106,7 +104,7 @@ def render(
         else:
             _WRITERS[format](counted(), columns, stream)
             if not count:
-                print(visible(empty), file=notes or sys.stderr)
+                say(visible(empty))
         stream.flush()
     except BrokenPipeError:
         silence(stream)

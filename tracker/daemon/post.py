@@ -15,7 +15,7 @@ from tracker import pace
 from tracker.daemon.clock import WallClock
 from tracker.errors import KeyRefused, Stopped
 from tracker.model import KINDS, Kind, Learned
-from tracker.pace import Pacing
+from tracker.pace import SHARE_OF_STATUSES, Pacing
 from tracker.panel import Abilities, Account, Budget, Observer, PanelClient, make_http_client
 from tracker.rounds.balance import balance
 from tracker.rounds.catalog import catalog
@@ -31,9 +31,6 @@ LEASE_SECONDS: Final = 20.0
 
 RENEWALS: Final = 4
 """In the time of a lease: three of them may fail before it ends."""
-
-SHARE_OF_STATUSES: Final = 0.9
-"""Of a tick's requests; the rest is kept for refills, balance and catalog."""
 
 KEY_REFUSED_SECONDS: Final = 1800.0
 """Between two tries with a refused key: some panels ban a host after 5 to 10 of them."""
@@ -78,9 +75,15 @@ def utc_now() -> datetime:
 
 
 def _remembered(learned: Learned) -> Abilities:
-    """Return what was learned, but for a "no" that is old: panels are mended, and a no costs a hundredfold."""
-    fresh = learned.learned_at is not None and utc_now() - learned.learned_at < RELEARN
-    return Abilities(learned.bulk_status if fresh else None, learned.bulk_refill if fresh else None)
+    """Return what was learned, but for what is old and should be tried again."""
+    if learned.learned_at is not None and utc_now() - learned.learned_at < RELEARN:
+        return Abilities(learned.bulk_status, learned.bulk_refill)
+    return Abilities(_worth_keeping(learned.bulk_status), _worth_keeping(learned.bulk_refill))
+
+
+def _worth_keeping(ability: bool | None) -> bool | None:  # noqa: FBT001  # as it is learned
+    """Return what is known, but for a "no": panels are mended, and a no costs a hundredfold."""
+    return ability or None
 
 
 @dataclass(slots=True)
@@ -164,7 +167,8 @@ class Post:
             return
         self._relearned_at = time.monotonic()
         abilities = self.desk.abilities
-        abilities.bulk_status, abilities.bulk_refill = abilities.bulk_status or None, abilities.bulk_refill or None
+        abilities.bulk_status = _worth_keeping(abilities.bulk_status)
+        abilities.bulk_refill = _worth_keeping(abilities.bulk_refill)
 
     def _round(self, kind: Kind, *, force: bool) -> Report:
         if kind == "balance":

@@ -9,7 +9,7 @@ from tracker.panel.fields import WORD_LIMIT, text
 
 _FOLD: Final = re.compile(r"[\s_-]+")
 
-# Our own states are spelled as panels spell them, except these three, which no panel may set.
+# Our own states are spelled as panels spell them, except these, which no panel may set.
 _OURS: Final = frozenset({"new", "unknown", "missing", "requested"})
 
 _ORDER: Final[dict[str, State]] = {

@@ -40,7 +40,7 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "Comment Replies": ("username", "comments"),
     "Subscriptions": ("username", "min", "max", "posts"),
 }
-"""Fields that `add` needs beside `link` and `quantity`, by type (dialect notes, "`add` by service type")."""
+"""Fields that `add` needs beside `link` and `quantity`, by type, as API v2 asks for them."""
 
 BY_LINES: Final = frozenset({"Custom Comments", "Comment Replies"})
 """Types whose quantity is the number of their comments."""

@@ -1,8 +1,8 @@
 """The whole life of an order, decided when it is placed. Pure: a random source and figures in, steps out.
 
 A life is a tuple of steps; what the panel knows at an age is the last step not younger than it, so the present is
-a lookup and the truth is exact. Only three things change a life later, and each of them only its future:
-a cancel request, a refill request, and nothing else.
+a lookup and the truth is exact. Only two things change a life later, and only its
+future: a cancel request and a refill request.
 """
 
 import random

@@ -54,7 +54,8 @@ def health(config: Path | None, *, as_json: bool) -> int:
 
 
 def _examine(found: "Settings") -> "Health":
-    from tracker.daemon.health.vitality import Configured, Health, examine, patience, unreachable  # noqa: PLC0415  # as above
+    from tracker.daemon.health.vitality import Configured, Health, examine, unreachable  # noqa: PLC0415  # as above
+    from tracker.pace import patience  # noqa: PLC0415  # as above
 
     now = datetime.now(UTC)
     panels = {
@@ -63,7 +64,7 @@ def _examine(found: "Settings") -> "Health":
 
     def patience_with(name: str, orders: int, bulk_status: bool | None) -> float:  # noqa: FBT001  # as it is learned
         one = panels.get(name) or Configured(name)
-        return patience(orders, one.per_minute, bulk_status, one.every)
+        return patience(orders, one.per_minute, bulk_status, one.every.statuses)
 
     try:
         database = open_database(found.database_url)

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from tracker.daemon.health.endpoint import Endpoint, Page
 from tracker.daemon.health.metrics import CONTENT_TYPE, Known, Metrics
 from tracker.daemon.health.onlooker import Onlooker
-from tracker.daemon.health.vitality import Configured, Finding, Health, examine, patience, unreachable
+from tracker.daemon.health.vitality import Configured, Finding, Health, examine, unreachable
 from tracker.daemon.status import DaemonStatus
+from tracker.pace import patience
 from tracker.settings import Address, Every
 from tracker.store.database import Database
 from tracker.store.reading.vitals import PanelVitals, Size
@@ -64,7 +65,8 @@ class Pages:
 
         def patience_with(name: str, orders: int, bulk_status: bool | None) -> float:  # noqa: FBT001  # as it is learned
             one = panels.get(name)
-            return patience(orders, one.per_minute if one else None, bulk_status, one.every if one else Every())
+            limit, shortest = (one.per_minute, one.every.statuses) if one else (None, Every().statuses)
+            return patience(orders, limit, bulk_status, shortest)
 
         return _Look(self._database.vitals(datetime.now(UTC), patience_with), self._database.size())
 

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-from tracker.daemon.post import SHARE_OF_STATUSES
 from tracker.daemon.status import Failure, Figures
 from tracker.errors import KeyRefused
-from tracker.model import BATCH, KINDS, Kind
+from tracker.model import KINDS, Kind
+from tracker.pace import sweep
 from tracker.settings import Every, spelled
 from tracker.store.reading.panel_glance import PanelGlance
 from tracker.store.reading.vitals import KindVitals, PanelVitals
@@ -113,18 +113,6 @@ class Health:
         findings = [one._asdict() for one in self.findings]
         told = {"healthy": self.healthy, "working": self.working, "at": self.at}
         return {**told, "findings": findings, "panels": panels}
-
-
-def sweep(orders: int, per_minute: float | None, bulk_status: bool | None) -> float:  # noqa: FBT001  # as it is learned
-    """Return the seconds that asking about `orders` orders once takes; 0 where the budget has no limit."""
-    if per_minute is None:
-        return 0.0
-    return ceil(orders / (1 if bulk_status is False else BATCH)) * 60.0 / (per_minute * SHARE_OF_STATUSES)
-
-
-def patience(orders: int, per_minute: float | None, bulk_status: bool | None, every: Every) -> float:  # noqa: FBT001  # as it is learned
-    """Return the seconds of which an answer may take twice as many: a sweep, but no less than an interval."""
-    return max(sweep(orders, per_minute, bulk_status), every.statuses, ALLOWED / 2)
 
 
 def unreachable(error: str) -> Finding:

@@ -157,12 +157,10 @@ class Intents:
         statement = select(*COLUMNS).where(intents.c.order_key == key)
         return self._found(statement.order_by(intents.c.sent_at, intents.c.uuid))
 
-    def unfinished(self, panel: str | None = None) -> Unfinished:
-        """Return how many intents, of one panel or of all, have no outcome."""
+    def unfinished(self) -> Unfinished:
+        """Return how many intents have no outcome."""
         lost = func.count().filter(or_(intents.c.state == "unknown", LOST))
         statement = select(func.count(), lost).where(UNFINISHED)
-        if panel is not None:
-            statement = statement.where(intents.c.panel == panel)
         with reading(self._engine) as connection:
             both, unknown = connection.execute(statement).one()
         return Unfinished(both - unknown, unknown)

@@ -25,19 +25,19 @@ class Anomalies:
             },
         )
 
-    def add(self, connection: Connection, told: Iterable[Anomaly], now: datetime) -> None:
-        """Count `told`, seen at `now`, inside the transaction of `connection`."""
+    def add(self, connection: Connection, told: Iterable[tuple[Anomaly, datetime]]) -> None:
+        """Count `told`, each with when it was seen, inside the transaction of `connection`."""
         rows = [
             {
                 "panel": self._panel,
                 "order_id": one.order_id,
                 "kind": one.kind,
                 "count": 1,
-                "first_at": now,
-                "last_at": now,
+                "first_at": at,
+                "last_at": at,
                 "detail": one.detail,
             }
-            for one in told
+            for one, at in told
         ]
         if rows:
             connection.execute(self._count, rows)

@@ -61,7 +61,7 @@ class Ledger:
                     "error": row.error,
                 },
             )
-            self._anomalies.add(connection, anomalies, row.finished_at)
+            self._anomalies.add(connection, [(one, row.finished_at) for one in anomalies])
             if row.error is not None:
                 values = {"fault": row.error, "fault_kind": row.outcome, "fault_at": row.finished_at}
                 connection.execute(update(panels).where(self._here).values(**values))

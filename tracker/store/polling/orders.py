@@ -104,14 +104,10 @@ class Orders:
 
     def _write_rare(self, connection: Connection, headed: Sequence[Decision]) -> None:
         sql = self._statements
-        for one in headed:
-            if one.anomaly is not None:
-                self._anomalies.add(connection, [one.anomaly], one.at)
+        self._anomalies.add(connection, [(one.anomaly, one.at) for one in headed if one.anomaly])
         if children := [(one.before.key, child) for one in headed for child in one.children]:
             connection.execute(sql.follow_children, sql.children.parameters(children))
-        if closed := [one for one in headed if one.closed_at]:
-            keys = sql.keys.parameters([(one.before.key,) for one in closed])
-            connection.execute(sql.close, {**keys, "now": closed[0].at})
+        sql.close.run(connection, [(one.before.key, one.closed_at) for one in headed if one.closed_at])
 
     def _unmoved(self, connection: Connection, decisions: Sequence[Decision]) -> list[Decision]:
         sql = self._statements

@@ -86,7 +86,7 @@ class Refills:
             moved = [one for one in written if one.transition]
             if moved:
                 connection.execute(insert(refill_transitions), [_transition(one, now, round_id) for one in moved])
-            self._anomalies.add(connection, [one.anomaly for one in written if one.anomaly], now)
+            self._anomalies.add(connection, [(one.anomaly, now) for one in written if one.anomaly])
         return written
 
     @staticmethod

@@ -71,7 +71,7 @@ class Services:
         """Remember a catalog that is too small to be believed yet, as an anomaly."""
         with fenced(self._engine, self._lease) as connection:
             self._doubt(connection, doubt)
-            self._anomalies.add(connection, [Anomaly("", "shrunken_catalog", detail)], now)
+            self._anomalies.add(connection, [(Anomaly("", "shrunken_catalog", detail), now)])
 
     def _upsert(self, connection: Connection, seen: Sequence[Service], now: datetime) -> None:
         if not seen:

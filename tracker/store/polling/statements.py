@@ -17,7 +17,6 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    update,
 )
 from sqlalchemy import Text as TextType
 from sqlalchemy.dialects import postgresql, sqlite
@@ -213,10 +212,8 @@ class OrderStatements:
         plans = (func.set_config(f"enable_{plan}", "off", True) for plan in ("seqscan", "hashjoin", "mergejoin"))
         self._by_key = select(*plans) if dialect == "postgresql" else None
         self._from_row = _order_of_sqlite if dialect == "sqlite" else partial(_new, Order)
-        self.close = (
-            update(orders)
-            .values(closed_at=bindparam("now", type_=Moment))
-            .where(orders.c.id.in_(select(self.keys.c.key)))
+        self.close = BulkUpdate.of(
+            dialect, orders, {"key": Whole}, {"closed_at": Moment}, lambda row: orders.c.id == row["key"]
         )
         self.write_transition = insert(transitions).from_select(
             ["order_key", "seq", "at", "from_state", "to_state", "panel_status", *HISTORY, "round"],

@@ -6,8 +6,7 @@ that a screen never keeps the database busy.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -109,7 +108,7 @@ class Glance:
         Raises `DatabaseUnreachable`, also where a SQLite file is gone for the moment, and `DatabaseUnfit`.
         """
         self._find_file()
-        with _looking(self._engine) as connection:
+        with reading(self._engine) as connection:
             tallies = self._open.answer(None, lambda: self._count_open(connection, now))
             closed = self._closed.answer(None, lambda: _count_closed(connection))
             listed = self._changes if name == "changes" else self._silent
@@ -194,20 +193,6 @@ class Glance:
             )
             for one in look_at_panels(connection)
         ]
-
-
-@contextmanager
-def _looking(engine: Engine) -> Iterator[Connection]:
-    """One snapshot of the database, in which even a mistake of ours could not write."""
-    with reading(engine) as connection:
-        if engine.dialect.name != "sqlite":  # there the transaction itself is read only
-            yield connection
-            return
-        connection.exec_driver_sql("PRAGMA query_only = 1")
-        try:
-            yield connection
-        finally:
-            connection.exec_driver_sql("PRAGMA query_only = 0")
 
 
 def _rows(connection: Connection, statement: Select[*tuple[Any, ...]]) -> list[Row]:

@@ -34,6 +34,11 @@ class KindVitals(NamedTuple):
     error: str | None = None
     """What went wrong at `failed_at`, also after it was overcome."""
 
+    @property
+    def failing(self) -> bool:
+        """Whether the newest round ended in a fault."""
+        return self.failed_at is not None and (self.succeeded_at is None or self.succeeded_at < self.failed_at)
+
 
 class PanelVitals(NamedTuple):
     """One panel: of `seen` the requests, anomalies and rounds stay empty."""

@@ -6,11 +6,11 @@ rows (None: all). `since` counts from that moment on, `until` up to just before 
 
 from typing import Final
 
-from tracker.store.reading.history.orders import HIDDEN, OrderReads
+from tracker.store.reading.history.orders import OrderReads
 from tracker.store.reading.history.panels import PanelReads
 from tracker.store.reading.history.reports import Reports
 
-__all__: Final = ["HIDDEN", "History"]
+__all__: Final = ["History"]
 
 
 class History(OrderReads, PanelReads, Reports):

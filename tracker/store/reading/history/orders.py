@@ -1,10 +1,10 @@
 """Reads of orders: lists of them, one of them, what happened to it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, case, select
 
 from tracker.model import OrderFilter
 from tracker.store.reading.filters import conditions, is_open, last_change
@@ -97,27 +97,6 @@ class OrderReads(Reader):
             .limit(limit)
         )
         return self._rows(statement)
-
-    def counts(self) -> list[Row]:
-        """Return the number of orders by panel and state, and how many of them are not closed."""
-        statement = (
-            select(
-                orders.c.panel,
-                orders.c.state,
-                func.count().label("orders"),
-                func.count().filter(orders.c.closed_at.is_(None)).label("open"),
-            )
-            .group_by(orders.c.panel, orders.c.state)
-            .order_by(orders.c.panel, orders.c.state)
-        )
-        return self._rows(statement)
-
-    def overdue(self, now: datetime) -> Row:
-        """Return how many orders are due at `now`, and since when the longest waiting one is."""
-        statement = select(func.count().label("due"), func.min(orders.c.next_poll_at).label("since")).where(
-            orders.c.closed_at.is_(None), orders.c.next_poll_at <= now
-        )
-        return self._rows(statement)[0]
 
 
 def _reckoned() -> list[ColumnElement[Any]]:
