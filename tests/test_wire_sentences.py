@@ -67,7 +67,7 @@ def test_a_reply_that_is_no_answer_is_named_with_what_it_says(
         ({"status": "Active", "orders": ["1", "1,2"]}, Odd("bad_item", "`orders` is no list of ids")),
         ({"status": "Pending", "charge": [1]}, Odd("bad_item", "a list of 1 is no amount")),
         ({"status": "Pending", "remains": "many"}, Odd("bad_item", "'many' is no whole number")),
-        ({"status": "Pending", "currency": {}}, Odd("bad_item", "a dict of 0 is no currency")),
+        ({"status": "Pending", "charge": "1", "currency": {}}, Odd("bad_item", "a dict of 0 is no currency")),
         ({"error": "try later"}, Odd("item_error", "try later")),
         ({"status": "Pending", "error": "try later"}, Odd("item_error", "try later")),
         ({"status": "Pending", "errors": [{"message": "try later"}]}, Odd("item_error", "try later")),
@@ -79,6 +79,39 @@ def test_an_item_that_is_no_answer_is_named_with_what_it_says(item: object, odd:
     assert wire.read_statuses({"1": item, "2": {"status": "Pending"}}, ["1", "2"]) == {
         "1": odd,
         "2": Status("pending", "Pending"),
+    }
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"status": "success", "data": {"status": "In progress", "charge": "1.5", "remains": "900"}},
+        {
+            "status": "Success",
+            "order": {"status": "In progress", "charge": "1.5", "remains": "900"},
+            "message": "",
+        },
+        {"status": "success", "message": "Order is being processed"},
+        {"status": "ok"},
+        {"status": "accepted", "result": []},
+        {"status": "active", "data": {"status": "In progress"}},
+    ],
+    ids=json.dumps,
+)
+def test_what_is_said_of_the_request_is_not_the_state_of_what_was_asked_about(reply: dict[str, object]) -> None:
+    nothing = Odd("bad_item", f"not understood: {reply!r}")
+    assert wire.read_statuses(reply, ["1"]) == {"1": nothing}
+    if len(reply) > 1:
+        assert wire.read_refill_statuses(reply, ["1"]) == {"1": nothing}
+
+
+def test_success_beside_figures_or_of_a_refill_is_its_end() -> None:
+    told = wire.read_statuses({"status": "Success", "remains": "0"}, ["1"])
+    assert told == {"1": Status("completed", "Success", remains=0)}
+    for item in ({"status": "success"}, {"refill": 1, "status": "success"}):
+        assert wire.read_refill_statuses(item, ["1"]) == {"1": RefillStatus("completed", "success")}
+    assert wire.read_refill_statuses({"status": "Pending", "eta": 5}, ["1"]) == {
+        "1": RefillStatus("pending", "Pending")
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar, cast
 
 from tracker.errors import BadReply, PanelFault
-from tracker.model import NO_CURRENCY, Answer, Balance, NotFound, Odd, RefillAnswer, RefillStatus, Status
+from tracker.model import NO_CURRENCY, Answer, Balance, NotFound, Odd, RefillAnswer, RefillStatus, State, Status
 from tracker.panel.faults import error_text, fault_of, has_figures, meaning
 from tracker.panel.fields import WORD_LIMIT, OddValue, count, currency, ident, money
 from tracker.panel.redact import redact
@@ -34,6 +34,8 @@ class Answers(dict[str, A]):
 _NOTHING: Final = re.compile(r"-[0-9]+|0+|no|none|null|false|failed?|error|undefined", re.ASCII | re.IGNORECASE)
 """In the place of the id of something new: there is nothing new. "-1" is how many programs say that."""
 _FAILED: Final = frozenset({"error", "fail", "failed", "false"})
+_AGREED: Final = frozenset({"ok", "success", "accepted"})
+"""Words for a request that was heard; beside figures, or of a refill, `success` is also a word for its end."""
 
 _ABSENT: Final = Odd("absent", "the reply leaves this id out")
 
@@ -91,7 +93,7 @@ def read_cancel(value: object) -> str:
     if said is True or (isinstance(said, str) and said.strip() and not _NOTHING.fullmatch(said.strip())):
         return redact(said) if isinstance(said, str) else "1"
     status = told.get("status")
-    if isinstance(status, str) and fold(status[:WORD_LIMIT]) in {"ok", "success", "accepted"}:
+    if isinstance(status, str) and fold(status[:WORD_LIMIT]) in _AGREED:
         return redact(status)
     raise _unread(value, "a yes or a no")
 
@@ -218,7 +220,7 @@ def _status(item: object) -> Answer:
     if type(word) is not str or (("error" in item or "errors" in item) and error_text(item) is not None):
         return _refused_item(item)
     state, kept = order_word(word[:WORD_LIMIT])
-    if not kept or (state == "failed" and not has_figures(item)):
+    if not kept or (get("charge") is None and not has_figures(item) and _is_of_request(item, kept, state)):
         return _refused_item(item)
     try:
         return _new(
@@ -237,6 +239,15 @@ def _status(item: object) -> Answer:
         return Odd("bad_item", str(exc))
 
 
+def _is_of_request(item: Mapping[str, object], word: str, state: State) -> bool:
+    """Tell whether the word of an item without figures is about the request: `{"status": "success", "data": …}`."""
+    return state == "failed" or fold(word) in _AGREED or _wraps(item)
+
+
+def _wraps(item: Mapping[str, object]) -> bool:
+    return any(isinstance(value, dict) for value in item.values())
+
+
 def _children(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
@@ -251,7 +262,8 @@ def _refill_status(item: object) -> RefillAnswer:
     word = item.get("status") if isinstance(item, dict) else None
     if isinstance(item, dict) and isinstance(word, str) and error_text(item) is None:
         state, kept = refill_word(word[:WORD_LIMIT])
-        if kept:
+        says_more = not item.keys() <= {"refill", "status"}
+        if kept and not _wraps(item) and not (fold(kept) in _AGREED and says_more):
             return RefillStatus(state, kept)
     return _refused_item(item)
 
