@@ -98,7 +98,7 @@ def test_the_schema_is_made_told_and_left_alone(tmp_path: Path, capsys: pytest.C
     url = f"sqlite:///{tmp_path}/tracker.db"
     config = ["--config", str(configure(tmp_path, {"acme": "https://acme.example"}, url))]
     assert typed_here("db", "upgrade", *config) == 0
-    assert "(empty) -> 0003" in capsys.readouterr().out
+    assert "(empty) -> 0004" in capsys.readouterr().out
     assert typed_here("db", "upgrade", *config) == 0
     assert "already" in capsys.readouterr().out
     assert typed_here("db", "status", *config) == 0

@@ -62,3 +62,19 @@ def test_moments_are_spelled_in_utc_with_six_digits_and_read_back(offset: float)
     moment = NOW.astimezone(timezone(timedelta(hours=offset)))
     assert utc_text(moment) == "2026-03-01 12:00:00.000007"
     assert utc_moment(utc_text(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-02-30 10:00:00", datetime(2026, 3, 2, 10, tzinfo=UTC)),
+        ("2026-11-24 24:00:00.000001", datetime(2026, 11, 25, microsecond=1, tzinfo=UTC)),
+        ("2026-13-00 29:59:59", datetime(2027, 1, 1, 5, 59, 59, tzinfo=UTC)),
+        ("2026-00-39 00:00:00", datetime(2026, 1, 8, tzinfo=UTC)),
+        ("0000-01-01 00:00:00", datetime.min.replace(tzinfo=UTC)),
+        ("9999-19-39 29:59:59", datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_moment_that_no_calendar_has_is_carried_over(text: str, moment: datetime) -> None:
+    """The constraints let it in; the order that it was written to must not stop all the others."""
+    assert utc_moment(text) == moment

@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from books import execute, table
+from conftest import Postgres
 from sqlalchemy import Engine, make_url, text
 
 from tracker.errors import DatabaseUnfit
@@ -220,3 +221,20 @@ def test_the_write_ahead_log_is_kept_in_the_file_of_a_database_of_ours(tmp_path:
         database.upgrade()
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_keep_every_word_is_refused_with_the_remedy(
+    encoding: str, postgres: Postgres
+) -> None:
+    name = f"in_{encoding.lower()}"
+    postgres.run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        with opened(postgres.url(name)) as database:
+            for use in (database.upgrade, database.require, database.schema):
+                with pytest.raises(
+                    DatabaseUnfit, match=rf"{name}.* is encoded in {encoding}.*createdb --encoding UTF8"
+                ):
+                    use()
+    finally:
+        postgres.drop(name)

@@ -12,7 +12,9 @@ from tracker.grace import Moment
 from tracker.model import NotFound, Odd, Refill, RefillAnswer, RefillStatus
 from tracker.pace import Pacing
 from tracker.store.database import Database
+from tracker.store.engine import reading
 from tracker.store.polling.memory import Memory
+from tracker.store.polling.refills import shared_id
 from tracker.store.schema import anomalies, refill_transitions, refills
 
 MINUTE = timedelta(minutes=1)
@@ -33,6 +35,14 @@ def planned(memory: Memory, limit: int = 100, *, force: bool = False) -> list[Re
 
 def decided(refill: Refill, answer: RefillAnswer, at: timedelta = MINUTE) -> RefillDecision:
     return decide_refill(refill, answer, Moment(NOW + at, Pacing()))
+
+
+def test_a_plan_looks_ids_up_and_does_not_read_all_refills_for_each_one(sqlite_database: Database) -> None:
+    """Refills are never thrown away: on SQLite, which knows no hash join, that would be quadratic over years."""
+    statement = str(shared_id().compile(sqlite_database._engine))
+    with reading(sqlite_database._engine) as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
+    assert any("INDEX ix_refills_refill_id (panel=? AND refill_id=?)" in row[-1] for row in plan), plan
 
 
 def test_the_earliest_due_refills_of_the_panel_are_planned_and_no_more_than_asked_for(

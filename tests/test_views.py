@@ -302,11 +302,8 @@ def test_every_view_is_documented_with_its_columns() -> None:
 def test_a_definition_that_changed_needs_a_new_migration() -> None:
     """Views are only made anew where the schema's version moves: a change without one would reach nobody."""
     scripts = ScriptDirectory.from_config(migrate._config())
-    head = scripts.get_revision("head")
-    assert head.module.views == views.digest(), (
-        f"The views have changed. Write a new migration, with views = {views.digest()!r}; "
-        f"where {head.revision} has not been released yet, change it there."
-    )
+    told = [one.module.views for one in scripts.walk_revisions() if hasattr(one.module, "views")]
+    assert told[0] == views.digest(), f"Views changed: write a new migration, with views = {views.digest()!r}."
 
 
 LATER = """
@@ -370,7 +367,7 @@ def test_views_of_others_that_stand_on_ours_are_named_with_the_remedy(
         assert "Drop those, run `tracker db upgrade`, and make them again; nothing was touched" in str(
             refused.value
         )
-        assert database.schema().current == "0003"
+        assert database.schema().current == "0004"
         execute(database, text("DROP VIEW theirs, sums"))
         database.upgrade()
         assert database.schema().fits
@@ -383,7 +380,7 @@ def test_what_others_called_as_we_call_a_view_is_never_dropped(database_url: str
         database.upgrade()
         with writing(database._engine) as connection:
             views.drop(connection, "0003")
-            for index in ("ix_orders_ref", "ix_intents_sent_at"):
+            for index in ("ix_orders_ref", "ix_intents_sent_at", "ix_refills_refill_id"):
                 connection.execute(text(f"DROP INDEX {index}"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
             connection.execute(text(f"CREATE {kind}"))

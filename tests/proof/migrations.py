@@ -22,7 +22,7 @@ from tracker.store import migrate
 from tracker.store.database import opened
 from tracker.store.engine import open_engine, writing
 
-STARTS: Final = ("empty", "0001", "0002")
+STARTS: Final = ("empty", "0001", "0002", "0003")
 """What is upgraded: a database without a table, and those of earlier versions."""
 
 ORDERS: Final = 50

@@ -240,7 +240,7 @@ def _status(item: object) -> Answer:
 
 
 def _is_of_request(item: Mapping[str, object], word: str, state: State) -> bool:
-    """Tell whether the word of an item without figures is about the request: `{"status": "success", "data": …}`."""
+    """Tell whether the word of an item without figures is about the request: `{"status": "success", …}`."""
     return state == "failed" or fold(word) in _AGREED or _wraps(item)
 
 

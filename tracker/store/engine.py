@@ -93,7 +93,12 @@ def open_engine(url: str, *, create: bool = False) -> Engine:
     return create_engine(
         parsed,
         # A transaction pooler may give every transaction another session: nothing may be prepared in one.
-        connect_args={"prepare_threshold": None, "application_name": "tracker", **_SILENCE},
+        connect_args={
+            "prepare_threshold": None,
+            "application_name": "tracker",
+            "client_encoding": "utf8",
+            **_SILENCE,
+        },
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,

@@ -56,9 +56,16 @@ def _inspect(connection: Connection) -> Schema:
     newest = scripts.get_current_head()
     if newest is None:
         raise DatabaseUnfit("This installation of tracker has no migrations: install it again.")
+    where = connection.engine.url.render_as_string(hide_password=True)
+    if connection.dialect.name == "postgresql":
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+        if encoding != "UTF8":
+            raise DatabaseUnfit(
+                f"{where} is encoded in {encoding}, which cannot keep every word that a panel may tell. "
+                "Make another database with `createdb --encoding UTF8 --template template0 NAME`."
+            )
     current = MigrationContext.configure(connection).get_current_revision()
     tables = set(inspect(connection).get_table_names())
-    where = connection.engine.url.render_as_string(hide_password=True)
     if tables and (current is None or not tables >= OURS):
         some = ", ".join(sorted(tables)[:3])
         raise DatabaseUnfit(f"{where} holds tables of something else ({some} …). Name an empty database.")

@@ -212,6 +212,7 @@ Index(
     sqlite_where=refills.c.closed_at.is_(None),
     postgresql_where=refills.c.closed_at.is_(None),
 )
+Index("ix_refills_refill_id", refills.c.panel, refills.c.refill_id, refills.c.order_id)
 
 refill_transitions = Table(
     "refill_transitions",

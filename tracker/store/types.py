@@ -1,7 +1,8 @@
 """Column types that mean the same on SQLite and on Postgres, and the database's own clock."""
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -24,11 +25,33 @@ def utc_text(moment: datetime) -> str:
     return f"{day} {_TWO[m.hour]}:{_TWO[m.minute]}:{_TWO[m.second]}.{str(m.microsecond).zfill(6)}"
 
 
+_FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
 # The orders of a batch were mostly written together, so they share their moments.
 @lru_cache(maxsize=1024)
 def utc_moment(text: str) -> datetime:
     """Return the aware UTC moment of a text in SQLite; the fraction may be missing."""
-    return datetime.fromisoformat(text + "+00:00")
+    try:
+        return datetime.fromisoformat(text + "+00:00")
+    except ValueError:
+        return _carried(text)
+
+
+def _carried(text: str) -> datetime:
+    """Return what a day or hour that no calendar has is taken for: 30 February for 2 March, 24:00 for 0:00.
+
+    The constraints of the tables know digits, no calendar, and a row of somebody else must not stop the others.
+    """
+    year, month, day, hour, *smaller = map(int, re.split("[-: .]", text))
+    years, months = divmod(12 * year + month - 1, 12)
+    minutes, seconds, microseconds = (*smaller, 0)[:3]
+    since = timedelta(days=day - 1, hours=hour, minutes=minutes, seconds=seconds, microseconds=microseconds)
+    try:
+        return datetime(years, months + 1, 1, tzinfo=UTC) + since
+    except (ValueError, OverflowError):  # before the year 1, or after 9999
+        return _LAST if years else _FIRST
 
 
 class _SqliteMoment(UserDefinedType[datetime]):
