@@ -27,8 +27,17 @@ from tracker.model import (
 from tracker.pace import Pacing
 from tracker.store.database import Database
 from tracker.store.following.tracking import NewOrder
+from tracker.store.journal.intents import Intents
 from tracker.store.leases import Lease
+from tracker.store.polling.ledger import Ledger
 from tracker.store.polling.memory import Memory
+from tracker.store.polling.orders import Orders
+from tracker.store.polling.refills import Refills
+from tracker.store.polling.services import Services
+from tracker.store.reading.glance import Glance
+from tracker.store.reading.history import History
+from tracker.store.upkeep.fitness import Fitness
+from tracker.store.upkeep.retention import Retention
 
 Write: TypeAlias = Callable[[Memory, Sequence[Order]], object]
 """Writes under a lease; the orders are those that `orders.apply` decides about."""
@@ -43,6 +52,7 @@ WRITES: Final[dict[str, Write]] = {
         [decide_refill(REFILL, RefillStatus("completed", "Completed"), Moment(NOW, Pacing()))], NOW, "round"
     ),
     "refills.reopen_orders": lambda memory, _: memory.refills.reopen_orders(datetime.now(UTC) + MINUTE),
+    "unpark": lambda memory, _: memory.unpark(datetime(2001, 1, 1, tzinfo=UTC)),
     "services.write": lambda memory, _: memory.services.write(Difference([Service("1", "A")], [], []), NOW),
     "services.write_doubt": lambda memory, _: memory.services.write_doubt(Doubt("digest", 1), "0 of 9", NOW),
     "ledger.open": lambda memory, _: memory.ledger.open("https://elsewhere.example/api/v2"),
@@ -81,6 +91,7 @@ OTHERS: Final[dict[str, Callable[[Database], object]]] = {
 READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "orders.plan": lambda _, memory: memory.orders.plan(NOW, 1, 100),
     "orders.load": lambda _, memory: memory.orders.load([1]),
+    "orders.count": lambda _, memory: memory.orders.count(),
     "orders.find": lambda _, memory: memory.orders.find(["1"]),
     "refills.plan": lambda _, memory: memory.refills.plan(NOW, 1),
     "services.known": lambda _, memory: memory.services.known(),
@@ -95,6 +106,11 @@ READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "intents.unfinished": lambda database, _: database.intents.unfinished(),
     "intents.evidence": lambda database, _: database.intents.evidence(database.intents.list()[0]),
     "sizes": lambda database, _: database.sizes(NOW),
+    "size": lambda database, _: database.size(),
+    "tally": lambda database, _: database.tally(),
+    "vitals": lambda database, _: database.vitals(NOW, lambda *_: 60.0),
+    "verify": lambda database, _: database.verify(),
+    "fitness.server": lambda database, _: database.fitness().server(),
     "glance.look": lambda database, _: database.glance(timedelta(days=1)).look(NOW, "changes"),
     "history.orders": lambda database, _: database.history.orders(),
     "history.find": lambda database, _: database.history.find("1"),
@@ -117,3 +133,35 @@ READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "history.panels": lambda database, _: database.history.panels(),
     "export": lambda database, _: [step.rows() for step in database.export("orders").steps()],
 }
+
+ELSEWHERE: Final = frozenset(
+    {
+        *("upgrade", "close", "back_up", "restoring", "retention.walk"),
+        *("fitness.disk", "fitness.locked", "fitness.try_writing"),
+    }
+)
+"""Methods that other tests hold to it, or that ask no database."""
+
+
+def public() -> set[str]:
+    """Return the name of every public method of the store."""
+    parts: dict[str, type] = {
+        "": Database,
+        "orders.": Orders,
+        "refills.": Refills,
+        "services.": Services,
+        "ledger.": Ledger,
+        "intents.": Intents,
+        "history.": History,
+        "retention.": Retention,
+        "glance.": Glance,
+        "fitness.": Fitness,
+    }
+    makers = {"memory", "retention", "glance", "fitness"}
+    names = {
+        before + name
+        for before, part in parts.items()
+        for name in dir(part)
+        if not name.startswith("_") and callable(getattr(part, name))
+    }
+    return (names - makers) | {"unpark"}

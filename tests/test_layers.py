@@ -62,6 +62,7 @@ def test_imports_point_one_way() -> None:
         ("tracker/daemon/post.py", "import httpx", "HTTP is spoken in panel only"),
         ("tracker/cli/asking/rounds.py", "import sqlalchemy", "SQL is spoken in store only"),
         ("tracker/rounds/desk.py", "import apscheduler", "ticks are made in daemon only"),
+        ("tracker/rounds/desk.py", "import prometheus_client", "metrics are spelled in daemon only"),
         ("tracker/decide.py", "import structlog", "the pure modules reach nothing"),
         ("tracker/daemon/post.py", "import tracker.actions", "the daemon never buys"),
     ],

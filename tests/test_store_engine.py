@@ -12,7 +12,7 @@ import pytest
 from books import NOW, PENDING, everything, follow, loaded, poll
 from simulation import PATIENCE
 from sqlalchemy import text
-from store_methods import LEASE, LOST_SECONDS, OTHERS, READS, WISH, WRITES
+from store_methods import ELSEWHERE, LEASE, LOST_SECONDS, OTHERS, READS, WISH, WRITES, public
 
 from tracker.errors import DatabaseUnfit, DatabaseUnreachable
 from tracker.store import engine as engine_module
@@ -27,6 +27,10 @@ from tracker.store.polling.memory import Memory
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let SQLite wait for another writer 20 ms instead of 30 s."""
     monkeypatch.setitem(engine_module.PRAGMAS, "busy_timeout", 20)
+
+
+def test_every_method_of_the_store_is_held_to_these_promises() -> None:
+    assert {*READS, *WRITES, *OTHERS} == public() - ELSEWHERE
 
 
 @pytest.mark.usefixtures("impatient")
