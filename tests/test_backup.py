@@ -237,6 +237,18 @@ def test_without_pg_dump_the_exact_command_is_told_and_no_password(
 
 
 @pytest.mark.usefixtures("programs")
+def test_a_secret_that_would_be_an_argument_is_refused_with_the_way_around(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://someone@db.example/tracker?sslkey=mine.key&sslpassword=s3cr3t"
+    with opened(url) as database:
+        with pytest.raises(TrackerError, match=r"sslpassword.*service file.*\?service=NAME") as told:
+            database.back_up(tmp_path / "copy")
+        said = str(told.value) + database.restoring(tmp_path / "copy") + database.shown
+    assert "s3cr3t" not in said
+    assert "mine.key" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("programs")
 def test_what_pg_dump_complains_about_is_told(tmp_path: Path) -> None:
     complains = pytest.raises(TrackerError, match=r"pg_dump ended with 1: .*127\.0\.0\.1.* Nothing was kept")
     with opened("postgresql+psycopg://someone:s3cr3t@127.0.0.1:9/tracker") as database, complains as told:

@@ -60,8 +60,11 @@ def test_while_another_program_writes_every_write_is_unreachable_and_every_read_
     assert len(poll(memory, {"1": PENDING})) == 1
 
 
-def test_a_server_that_is_not_there_is_unreachable_for_every_method_and_its_password_is_not_told() -> None:
-    with opened("postgresql+psycopg://tracker:s3cret@127.0.0.1:1/tracker") as database:
+@pytest.mark.parametrize("secret", ["tracker:s3cret@127.0.0.1:1/tracker", "127.0.0.1:1/tracker?password=s3cret"])
+def test_a_server_that_is_not_there_is_unreachable_for_every_method_and_its_password_is_not_told(
+    secret: str,
+) -> None:
+    with opened(f"postgresql+psycopg://{secret}") as database:
         memory = database.memory(LEASE)
         uses: list[Callable[[], object]] = [
             *(partial(use, database, memory) for use in READS.values()),

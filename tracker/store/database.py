@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tracker.errors import DatabaseUnfit
 from tracker.store import leases, migrate
-from tracker.store.engine import open_engine
+from tracker.store.engine import open_engine, shown
 from tracker.store.following import intake, tracking
 from tracker.store.following.intake import Intake
 from tracker.store.following.tracking import Followed, NewOrder, Untracked
@@ -43,7 +43,7 @@ class Database:
     @property
     def shown(self) -> str:
         """Its URL without the password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return shown(self._engine.url)
 
     def schema(self) -> Schema:
         """Return where its schema stands. Raises `DatabaseUnfit` for a database that is not ours."""

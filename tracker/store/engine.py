@@ -70,6 +70,9 @@ _SILENCE: Final = {
 }
 """After 20 s a server that fell silent counts as gone: by the kernel's own settings that takes hours."""
 
+SECRET_OPTIONS: Final = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+"""What an address of Postgres may hold behind its `?` that nobody may see."""
+
 READ_ONLY: Final = {"tracker_read_only": True}
 
 FULL: Final = 2
@@ -103,6 +106,11 @@ def open_engine(url: str, *, create: bool = False) -> Engine:
         pool_size=10,
         max_overflow=20,
     )
+
+
+def shown(url: URL) -> str:
+    """Return an address without its password, wherever in it that stands."""
+    return url.difference_update_query(SECRET_OPTIONS).render_as_string(hide_password=True)
 
 
 def _sqlite(url: URL, *, create: bool) -> Engine:
@@ -223,7 +231,7 @@ def told(engine: Engine) -> Iterator[None]:
         yield
     except (exc.DBAPIError, sqlite3.Error) as error:  # the latter where the driver is used past SQLAlchemy
         raised = error.orig if isinstance(error, exc.DBAPIError) else error
-        where = engine.url.render_as_string(hide_password=True)
+        where = shown(engine.url)
         lines = str(raised).strip().splitlines()
         reason = lines[0] if lines else type(raised).__name__
         if (remedy := _remedy(raised, reason)) is not None:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from tracker.errors import DatabaseUnfit
-from tracker.store.engine import keep_wal, reading, writing
+from tracker.store.engine import keep_wal, reading, shown, writing
 
 ADVISORY_LOCK: Final = 0x747261636B6572
 """Postgres' lock against two upgrades at once ("tracker" in hex); it ends with the transaction."""
@@ -56,7 +56,7 @@ def _inspect(connection: Connection) -> Schema:
     newest = scripts.get_current_head()
     if newest is None:
         raise DatabaseUnfit("This installation of tracker has no migrations: install it again.")
-    where = connection.engine.url.render_as_string(hide_password=True)
+    where = shown(connection.engine.url)
     if connection.dialect.name == "postgresql":
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if encoding != "UTF8":
@@ -81,7 +81,7 @@ def require(engine: Engine) -> None:
 
 
 def _unfit(engine: Engine, schema: Schema) -> str:
-    where = engine.url.render_as_string(hide_password=True)
+    where = shown(engine.url)
     if schema.current is None:
         return f"{where} is empty. `tracker db upgrade` makes the tables."
     if not schema.known:

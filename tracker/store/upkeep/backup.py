@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from tracker.errors import DatabaseUnfit, DatabaseUnreachable, TrackerError
-from tracker.store.engine import BUSY_SECONDS
+from tracker.store.engine import BUSY_SECONDS, SECRET_OPTIONS
 
 PAGES: Final = 4096
 """Copied between two words of progress: 16 MiB."""
@@ -136,8 +136,8 @@ def _checked(part: Path) -> str:
 
 
 def _conninfo(url: URL) -> str:
-    """Spell the URL for the programs of Postgres, without the password."""
-    plain = url.difference_update_query(["password"])
+    """Spell the URL for the programs of Postgres, without what is secret."""
+    plain = url.difference_update_query(SECRET_OPTIONS)
     return URL.create(
         "postgresql", plain.username, None, plain.host, plain.port, plain.database, plain.query
     ).render_as_string()
@@ -152,6 +152,12 @@ def _dump(url: URL, part: Path) -> None:
             + shlex.join(command)
         )
     # Not as an argument, which every user of the machine can read.
+    for name in SECRET_OPTIONS[1:]:
+        if name in url.query:
+            raise TrackerError(
+                f"pg_dump would take {name} only as an argument, which every user of this machine can read. "
+                "Put it into a service file (~/.pg_service.conf) and write ?service=NAME into database_url."
+            )
     password = url.password or url.query.get("password")
     _run(command, {"PGPASSWORD": str(password)} if password else {})
     _run(["pg_restore", "--list", str(part)], {})  # it can be read from its beginning to its end

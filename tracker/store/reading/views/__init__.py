@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateView
 from sqlalchemy.sql.expression import SelectBase
 
 from tracker.errors import DatabaseUnfit
+from tracker.store.engine import shown
 from tracker.store.reading.views.money import balance_daily, daily_spend, price_changes
 from tracker.store.reading.views.orders import open_orders, order_timeline, stuck_orders
 from tracker.store.reading.views.tempo import service_tempo
@@ -65,7 +66,7 @@ def drop(connection: Connection, version: str | None) -> None:
 
     Raises `DatabaseUnfit` where an object of somebody else has a name of ours, or depends on a view of ours.
     """
-    where = connection.engine.url.render_as_string(hide_password=True)
+    where = shown(connection.engine.url)
     known = inspect(connection)
     present, theirs = set(known.get_view_names()), set(known.get_table_names())
     if version in BEFORE_VIEWS:
