@@ -94,6 +94,25 @@ def test_an_absent_database_is_not_made_by_looking(
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.parametrize("command", ["orders", "health", "db upgrade", "check --offline", "run"])
+def test_a_database_that_cannot_even_be_looked_at_is_unfit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """As a folder that may not be entered, but for root as well."""
+    config = configure(tmp_path, {"acme": "https://acme.example"}, f"sqlite:///{tmp_path}/{'a' * 300}/tracker.db")
+    monkeypatch.chdir(tmp_path)
+    assert typed_here(*shlex.split(command), "--config", str(config)) == (1 if command == "health" else 10)
+    captured = capsys.readouterr()
+    assert "File name too long" in captured.out + captured.err
+
+
+@pytest.mark.parametrize("command", ["db backup", "export orders", "import --panel acme"])
+def test_a_file_that_cannot_be_looked_at_is_a_sentence(empty: Type, command: str) -> None:
+    code, _, err = empty(f"{command} {'a' * 300}")
+    assert code in {1, 2}
+    assert "File name too long" in err
+
+
 def test_the_schema_is_made_told_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"sqlite:///{tmp_path}/tracker.db"
     config = ["--config", str(configure(tmp_path, {"acme": "https://acme.example"}, url))]

@@ -19,10 +19,11 @@ from books import (
     poll,
     table,
 )
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from tracker.model import Answer, NotFound, Odd, Order, State, Status
 from tracker.store.database import Database
+from tracker.store.engine import reading
 from tracker.store.polling.memory import Memory
 from tracker.store.schema import anomalies, orders, progress, transitions
 
@@ -229,8 +230,30 @@ def test_children_are_followed_once_due_at_once_and_know_their_parent(database: 
     assert children.keys() == {"drip", "101", "102", "103"}
     for name in ("101", "103"):
         assert (children[name]["parent"], children[name]["state"], children[name]["seq"]) == (parent, "new", 0)
-    assert (children["102"]["id"], children["102"]["parent"], children["102"]["ref"]) == (known, None, "mine")
+    assert (children["102"]["id"], children["102"]["parent"], children["102"]["ref"]) == (known, parent, "mine")
     assert children["102"]["closed_at"] == NOW
+
+
+def test_nobody_becomes_their_own_ancestor(database: Database, memory: Memory) -> None:
+    follow(database, "a", "b", "c", "d")
+    names = {"a": "b", "b": "a", "c": "d"}
+    poll(memory, {one: Status("active", "Active", children=(other,)) for one, other in names.items()})
+    for one, other in {"a": "b", "b": "a", "d": "c"}.items():
+        poll(memory, {one: Status("active", "Active", children=(other, one))}, NOW + MINUTE)
+    rows = {row["order_id"]: row for row in table(database, orders)}
+    parents = {
+        name: next((one for one in rows if rows[one]["id"] == row["parent"]), None) for name, row in rows.items()
+    }
+    assert parents == {"a": None, "b": "a", "c": None, "d": "c"}
+
+
+def test_the_money_of_a_child_that_was_known_first_is_its_parents(database: Database, memory: Memory) -> None:
+    follow(database, "run", "drip", quantity=10)
+    cost = Status("in_progress", "In progress", charge=Decimal(10), currency="USD")
+    poll(memory, {"run": cost, "drip": cost._replace(children=("run",))})
+    with reading(database._engine) as connection:
+        rows = connection.execute(text("SELECT orders, charge FROM daily_spend")).all()
+    assert [(row.orders, row.charge) for row in rows] == [(1, 10)]
 
 
 def test_an_order_that_two_parents_claim_is_followed_once(database: Database, memory: Memory) -> None:

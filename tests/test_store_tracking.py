@@ -139,6 +139,17 @@ def test_named_orders_are_made_due_however_many(database: Database) -> None:
     assert database.make_due("acme", []) == 0
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_what_a_poller_is_writing_is_not_waited_for(database: Database) -> None:
+    """It is being answered just now; to wait for it while holding others could be a deadlock."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    follow(database, "1", "2", "3", next_poll_at=later)
+    with writing(database._engine) as busy:
+        busy.execute(update(orders).where(orders.c.order_id == "2").values(misses=1))
+        assert database.make_due("acme") == 2
+        assert database.make_due("acme", ["2"]) == 0
+
+
 @pytest.mark.parametrize("bad", ["", "1,2", "1 2"])
 def test_a_name_that_is_no_id_follows_nothing(database: Database, bad: str) -> None:
     with pytest.raises(IntegrityError, match="order_id_is_an_id"):

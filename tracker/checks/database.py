@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from tracker.checks import storage
@@ -54,9 +55,17 @@ def _remedy(url: str) -> str:
     """Return the command that finds out more."""
     file = storage.file_of(url)
     if file is not None:
-        return f"ls -ld {shlex.quote(str(file.parent))} {shlex.quote(str(file))}" if file.exists() else UPGRADE
+        return f"ls -ld {shlex.quote(str(file.parent))} {shlex.quote(str(file))}" if _is_there(file) else UPGRADE
     plain = hidden(url).replace("+psycopg://", "://", 1).replace(":hidden@", "@", 1)
     return f"psql {shlex.quote(plain)} -c 'SELECT version()'"
+
+
+def _is_there(file: Path) -> bool:
+    """Return whether there is a file, or whatever may not be looked at."""
+    try:
+        return file.exists()
+    except OSError:
+        return True
 
 
 def _server(opened: Database, *, is_file: bool) -> Finding:

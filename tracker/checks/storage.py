@@ -44,6 +44,14 @@ def file_of(database_url: str) -> Path | None:
 
 def storage(path: Path, mounts: Path = _MOUNTS) -> Iterator[Finding]:
     """Look at the disk on which the database `path` lies, or will."""
+    try:
+        yield from _stored(path, mounts)
+    except OSError as error:
+        remedy = f"sudo ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"
+        yield failed("file_system", f"{path} cannot be looked at: {error.strerror}", remedy, EXIT_DATABASE)
+
+
+def _stored(path: Path, mounts: Path) -> Iterator[Finding]:
     folder = next(each for each in path.parents if each.is_dir())
     yield _file_system(path, folder, mounts)
     yield _room(folder)

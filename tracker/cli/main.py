@@ -152,6 +152,9 @@ def _explain(error: OSError | UnicodeEncodeError, arguments: list[str]) -> int:
         silence(sys.stdout)
         say(f"tracker: what this prints cannot be written: {error.strerror}. Make room.")
         return EXIT_FAILED
+    if isinstance(error, OSError) and error.filename is not None:
+        say(f"tracker: {shown(str(error.filename))}: {error.strerror}. Name another file, or mend that.")
+        return EXIT_FAILED
     raise error
 
 

@@ -45,7 +45,9 @@ class Chores:
     def _do(self, chore: Chore) -> None:
         began = uptime()
         self._began = (began, chore.name)
+        took = 0.0  # of one that fails: it mostly waited, and costs the database nothing
         with self._trouble.survived(f"{chore.name}.crashed"):
             chore.work()
+            took = uptime() - began
         self._began = None
-        self._due[chore] = uptime() + max(chore.seconds, REST * (uptime() - began))
+        self._due[chore] = uptime() + max(chore.seconds, REST * took)

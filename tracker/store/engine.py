@@ -123,7 +123,11 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise DatabaseUnfit("A history in memory would be gone with the process: give a file, sqlite:///PATH.")
     path = Path(url.database)
-    if not path.exists() and not create:
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise DatabaseUnfit(f"Cannot look at {path}: {error.strerror}. {_FILE}") from error
+    if not is_there and not create:
         raise DatabaseUnfit(
             f"There is no database at {path}. `tracker db upgrade` makes it, and so does `tracker run`."
         )

@@ -7,7 +7,7 @@ transaction of their own calls `follow` in it.
 from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Case, Connection, Engine, Table, and_, case, func, select, update
+from sqlalchemy import Case, Connection, Engine, Select, Table, and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.store.engine import writing
@@ -136,15 +136,19 @@ def track_refill(engine: Engine, panel: str, order_id: str, refill_id: str) -> b
 
 def make_due(engine: Engine, panel: str, order_ids: Sequence[str] | None = None) -> int:
     """Make open orders of `panel` due now, all of them or those named, for whoever polls it; return how many."""
-    statement = (
-        update(orders)
-        .where(orders.c.panel == panel, orders.c.closed_at.is_(None), orders.c.next_poll_at > utcnow())
-        .values(next_poll_at=utcnow())
+    wanted = select(orders.c.id).where(
+        orders.c.panel == panel, orders.c.closed_at.is_(None), orders.c.next_poll_at > utcnow()
     )
     with writing(engine) as connection:
         if order_ids is None:
-            return connection.execute(statement).rowcount
+            return _hurry(connection, wanted)
         return sum(
-            connection.execute(statement.where(orders.c.order_id.in_(order_ids[start : start + SOME]))).rowcount
+            _hurry(connection, wanted.where(orders.c.order_id.in_(order_ids[start : start + SOME])))
             for start in range(0, len(order_ids), SOME)
         )
+
+
+def _hurry(connection: Connection, wanted: Select[tuple[int]]) -> int:
+    # What a poller has locked is being answered now; to wait for it, holding others, could be a deadlock.
+    free = wanted.with_for_update(skip_locked=True)
+    return connection.execute(update(orders).where(orders.c.id.in_(free)).values(next_poll_at=utcnow())).rowcount

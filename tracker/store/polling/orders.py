@@ -15,6 +15,7 @@ from tracker.store.engine import reading
 from tracker.store.leases import Lease, fenced
 from tracker.store.polling import due
 from tracker.store.polling.anomalies import Anomalies
+from tracker.store.polling.children import Children
 from tracker.store.polling.statements import OrderStatements, figures_rows, head_rows, touch_rows
 from tracker.store.schema import orders
 
@@ -30,6 +31,7 @@ class Orders:
         self._engine = engine
         self._lease = lease
         self._anomalies = Anomalies(engine.dialect.name, lease.panel)
+        self._children = Children(engine.dialect.name)
         self._statements = OrderStatements(engine.dialect.name)
 
     def plan(self, now: datetime, requests: int, per_request: int, *, force: bool = False) -> Plan:
@@ -105,8 +107,7 @@ class Orders:
     def _write_rare(self, connection: Connection, headed: Sequence[Decision]) -> None:
         sql = self._statements
         self._anomalies.add(connection, [(one.anomaly, one.at) for one in headed if one.anomaly])
-        if children := [(one.before.key, child) for one in headed for child in one.children]:
-            connection.execute(sql.follow_children, sql.children.parameters(children))
+        self._children.write(connection, [(one.before.key, child) for one in headed for child in one.children])
         sql.close.run(connection, [(one.before.key, one.closed_at) for one in headed if one.closed_at])
 
     def _unmoved(self, connection: Connection, decisions: Sequence[Decision]) -> list[Decision]:

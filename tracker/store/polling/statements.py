@@ -15,11 +15,9 @@ from sqlalchemy import (
     cast,
     func,
     insert,
-    literal,
     select,
 )
 from sqlalchemy import Text as TextType
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tracker.decide import Decision
 from tracker.model import Order
@@ -200,7 +198,6 @@ class OrderStatements:
     def __init__(self, dialect: str) -> None:
         self.keys = RowSet(dialect, "keys", key=Whole)
         self.moved = RowSet(dialect, "moved", key=Whole, from_state=Text)
-        self.children = RowSet(dialect, "children", parent=Whole, order_id=Text)
         in_batch = select(*LOADED).join_from(self.keys.table, orders, orders.c.id == self.keys.c.key)
         in_batch = in_batch.where(_is_open(dialect)).order_by(orders.c.id)
         self.load = in_batch
@@ -234,7 +231,6 @@ class OrderStatements:
                 orders.c.id, orders.c.seq, orders.c.changed_at, *(orders.c[name] for name in HISTORY)
             ).join_from(self.keys.table, orders, orders.c.id == self.keys.c.key),
         )
-        self.follow_children = self._follow_children(dialect)
 
     def look_up_by_key(self, connection: Connection) -> None:
         """Tell Postgres, for this transaction, that a batch is looked up by key, whatever its statistics say.
@@ -253,17 +249,6 @@ class OrderStatements:
         rows = found.cursor.fetchall()
         found.close()
         return list(map(self._from_row, rows))
-
-    def _follow_children(self, dialect: str) -> Any:  # noqa: ANN401  # an INSERT of either dialect
-        upsert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-        parents = orders.alias("parents")
-        rows = (
-            select(parents.c.panel, self.children.c.order_id, parents.c.id)
-            .join_from(self.children.table, parents, parents.c.id == self.children.c.parent)
-            .where(literal(True))  # SQLite reads "… JOIN … ON CONFLICT" as a join condition without a WHERE
-        )
-        statement = upsert(orders).from_select(["panel", "order_id", "parent"], rows)
-        return statement.on_conflict_do_nothing(index_elements=[orders.c.panel, orders.c.order_id])
 
 
 def _is_open(dialect: str) -> ColumnElement[bool]:

@@ -181,25 +181,28 @@ def _superseded(rows: Sequence[Any]) -> tuple[list[int], Place | None]:
     """Return the ids of a page that can go, and where the next page begins.
 
     Of each state only the oldest rows go, one after the other, never one from between: then the last old one and
-    the row after it were neighbors before. It goes too where it says what the transition says: the row after
-    it, if there is one, says something else. Cut by the end of the page, a state is looked at again from its last
-    row there.
+    the row after it were neighbors before. Where it says what the transition says, it goes too, for the row after
+    it says something else; with none after it, it is what the order was last told, and stays with the row before
+    it between them. Cut by the end of the page, a state is looked at again from the rows that stayed there.
     """
     doomed: list[int] = []
-    young_in = None
+    young_in, again = None, 1
     for (order_key, _), group in itertools.groupby(rows, key=lambda row: (row.order_key, row.seq)):
         if order_key == young_in:
             continue
         state = list(group)
         old = list(itertools.takewhile(lambda row: row.old, state))
         young_in = order_key if len(old) < len(state) else None
-        doomed += [row.id for row in old[:-1]]
-        doomed += [row.id for row in old[-1:] if row.repeats]
+        repeats = bool(old) and old[-1].repeats
+        kept = 1 if not repeats else 0 if len(old) < len(state) else 2
+        doomed += [row.id for row in old[: max(len(old) - kept, 0)]]
+        again = min(kept, len(state))
     if len(rows) < PAGE:
         return doomed, None
     if rows[-1].order_key == young_in:
         return doomed, (young_in, families.LARGEST)
-    return doomed, (rows[-2].order_key, rows[-2].id)
+    last = rows[-1 - again]
+    return doomed, (last.order_key, last.id)
 
 
 def _closed_orders(look: _Look) -> tuple[Pruned, Place | None]:
