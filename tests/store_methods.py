@@ -128,7 +128,7 @@ READS: Final[dict[str, Callable[[Database, Memory], object]]] = {
     "history.balances": lambda database, _: database.history.balances(),
     "history.refills": lambda database, _: database.history.refills(),
     "history.rounds": lambda database, _: database.history.rounds(),
-    "history.last_success": lambda database, _: database.history.last_success("acme", "statuses"),
+    "history.last_success": lambda database, _: database.history.last_success("acme", "statuses", NOW),
     "history.anomalies": lambda database, _: database.history.anomalies(),
     "history.panels": lambda database, _: database.history.panels(),
     "export": lambda database, _: [step.rows() for step in database.export("orders").steps()],

@@ -123,6 +123,16 @@ def test_a_refused_key_is_one_stop_until_something_succeeds_again() -> None:
     assert judged(PanelVitals(refused, kinds=kinds)).healthy
 
 
+def test_what_a_clock_that_stood_ahead_has_dated_neither_hides_a_stop_nor_makes_one() -> None:
+    ahead = NOW + timedelta(days=365)
+    failing = KindVitals(ago(days=2), ago(minutes=1), "acme: balance: HTTP 502")
+    vitals = PanelVitals(HELD, kinds={**FRESH, "balance": failing})
+    memory = {"acme": Figures(succeeded={"balance": ahead}, failed={"balance": Failure(ahead, "then")})}
+    assert only(judged(vitals, memory=memory)).what == "balance last succeeded 2d ago: acme: balance: HTTP 502"
+    refused = HELD._replace(fault="acme: no", fault_kind="key_refused", fault_at=ahead)
+    assert judged(PanelVitals(refused, kinds=FRESH)).healthy, "where it still is refused, the next try says so"
+
+
 def test_an_intent_of_unknown_outcome_needs_a_person_but_stops_nothing() -> None:
     health = judged(PanelVitals(HELD, kinds=FRESH, unknown=1))
     assert only(health).level == "attention"
@@ -238,6 +248,28 @@ def test_the_last_success_and_the_last_error_of_each_kind_are_found(database: Da
     }
     assert (found.seen.balance, found.seen.currency) == (Decimal("5.25"), "EUR")
     assert (found.seen.holder, found.seen.fault_kind) == ("test", "server")
+
+
+def test_rounds_and_balances_of_a_clock_that_stood_ahead_are_not_the_newest(
+    database: Database, memory: Memory
+) -> None:
+    ahead = NOW + timedelta(days=365)
+    memory.ledger.snapshot(Balance(Decimal(9), "EUR"), ahead)
+    memory.ledger.snapshot(Balance(Decimal(5), "EUR"), ago(hours=1))
+    for one in (
+        row("balance", ahead),
+        row("balance", ago(hours=1)),
+        row("statuses", ahead, "timeout", "slow"),
+        row("catalog", ahead),
+        row("catalog", ago(hours=1), "server", "HTTP 502"),
+    ):
+        memory.ledger.finish_round(one, [])
+    found = vitals_of(database)
+    assert found.seen.balance == Decimal(5)
+    assert found.kinds == {
+        "balance": KindVitals(ago(hours=1)),
+        "catalog": KindVitals(None, ago(hours=1), "HTTP 502"),
+    }
 
 
 def test_a_lease_that_ran_out_polls_nothing(database: Database, lease: Lease, memory: Memory) -> None:

@@ -116,6 +116,24 @@ def test_a_panel_tells_who_polls_it_what_it_holds_and_how_fresh_it_is(database: 
     assert acme.rounds["statuses"] == Freshness(NOW, NOW)
 
 
+def test_what_a_clock_that_stood_ahead_has_written_is_not_the_newest(database: Database, memory: Memory) -> None:
+    ahead = NOW + 365 * DAY
+    memory.ledger.snapshot(Balance(Decimal(9), "USD"), ahead)
+    memory.ledger.snapshot(Balance(Decimal(5), "USD"), ago(minutes=2))
+    end_round(memory, 1, ago(minutes=5))
+    end_round(memory, 2, ahead)
+    glance = database.glance(DAY)
+    [during] = glance.look(ahead, "changes").panels
+    assert (during.balance, during.requests) == (Decimal(9), 3)
+    assert during.rounds == {"statuses": Freshness(ahead, ahead)}
+    for looks in (glance, database.glance(DAY)):
+        [acme] = looks.look(NOW, "changes").panels
+        assert (acme.balance, acme.balance_at, acme.requests) == (Decimal(5), ago(minutes=2), 0)
+        assert acme.rounds == {"statuses": Freshness(ago(minutes=5), ago(minutes=5))}
+    end_round(memory, 3, NOW, outcome="timeout")
+    assert glance.look(NOW, "changes").panels[0].failing
+
+
 def test_a_panel_whose_lease_has_ended_or_that_nobody_ever_polled_is_not_polled(
     database: Database, memory: Memory
 ) -> None:

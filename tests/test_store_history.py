@@ -20,6 +20,8 @@ from tracker.store.reading.history import History
 from tracker.store.schema import anomalies, balance_snapshots, refills, rounds, service_changes, services
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 HALF = Status("in_progress", "In progress", Decimal("0.5"), "USD", 10, 500)
 
 
@@ -97,13 +99,21 @@ def test_the_newest_transitions_come_first_with_their_orders_names(database: Dat
 
 
 def test_the_last_success_is_that_of_the_panel_and_kind(database: Database, memory: Memory) -> None:
-    assert database.history.last_success("acme", "statuses") is None
+    assert database.history.last_success("acme", "statuses", NOW) is None
     for number, outcome in enumerate(["ok", "ok", "timeout"]):
         at = NOW + number * MINUTE
         memory.ledger.finish_round(RoundRow(f"r{number}", "statuses", at, at, Counts(), outcome), [])
-    assert database.history.last_success("acme", "statuses") == NOW + MINUTE
-    assert database.history.last_success("acme", "balance") is None
-    assert database.history.last_success("other", "statuses") is None
+    assert database.history.last_success("acme", "statuses", NOW + HOUR) == NOW + MINUTE
+    assert database.history.last_success("acme", "balance", NOW + HOUR) is None
+    assert database.history.last_success("other", "statuses", NOW + HOUR) is None
+
+
+def test_a_success_of_a_clock_that_stood_ahead_does_not_keep_a_round_from_being_due(
+    database: Database, memory: Memory
+) -> None:
+    for name, at in (("before", NOW), ("ahead", NOW + 365 * DAY)):
+        memory.ledger.finish_round(RoundRow(name, "balance", at, at, Counts(), "ok"), [])
+    assert database.history.last_success("acme", "balance", NOW + HOUR) == NOW
 
 
 def test_services_that_are_gone_come_last_and_changes_carry_the_name(database: Database) -> None:

@@ -42,7 +42,7 @@ def polling(panel: PanelSettings, every: Every, known: Seen, opened: Database, n
     yield _abilities(known.learned.get(panel.name))
     yield _lease(panel, vitals.seen)
     yield _lag(panel, vitals, now)
-    yield _catalog(panel, every, opened.history.last_success(panel.name, "catalog"), now)
+    yield _catalog(panel, every, opened.history.last_success(panel.name, "catalog", now), now)
 
 
 def nothing_known(why: str) -> Iterator[Finding]:

@@ -173,8 +173,9 @@ def _is_due(database: Database, post: Post, kind: Kind) -> bool:
     """Whether a kind that has no due times in the database (balance, catalog) is due by its interval."""
     if kind in {"statuses", "refills"}:
         return True
-    last = database.history.last_success(post.name, kind)
-    return last is None or (utc_now() - last).total_seconds() >= post.seconds(kind)
+    now = utc_now()
+    last = database.history.last_success(post.name, kind, now)
+    return last is None or (now - last).total_seconds() >= post.seconds(kind)
 
 
 def _rounds(

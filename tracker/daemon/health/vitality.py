@@ -15,7 +15,7 @@ from tracker.errors import KeyRefused
 from tracker.model import KINDS, Kind
 from tracker.pace import sweep
 from tracker.settings import Every, spelled
-from tracker.store.reading.panel_glance import PanelGlance
+from tracker.store.reading.panel_glance import AHEAD, PanelGlance
 from tracker.store.reading.vitals import KindVitals, PanelVitals
 
 PATIENCE: Final = 3
@@ -138,7 +138,7 @@ def examine(
     panels: list[PanelHealth] = []
     for one in sorted(configured, key=lambda panel: panel.name):
         remembered = (memory or {}).get(one.name) or Figures()
-        panel = _panel(known.pop(one.name, None), one, looked_at or now, remembered)
+        panel = _panel(known.pop(one.name, None), one, looked_at or now, remembered, now + AHEAD)
         panels.append(panel)
         found += [] if one.paused else _judge(panel, one.every, now)
         found += _unknown(panel.panel, panel.unknown_intents)
@@ -151,13 +151,17 @@ def examine(
     return Health(now, tuple(sorted(found, key=lambda one: LEVELS.index(one.level))), tuple(panels))
 
 
-def _panel(vitals: PanelVitals | None, configured: Configured, at: datetime, memory: Figures) -> PanelHealth:
+def _panel(
+    vitals: PanelVitals | None, configured: Configured, at: datetime, memory: Figures, until: datetime
+) -> PanelHealth:
     vitals = vitals or PanelVitals(PanelGlance(configured.name))
     if configured.paused:  # nobody promised anything
         vitals = vitals._replace(due=0, due_since=None, late=0)
     seconds = sweep(vitals.open, configured.per_minute, vitals.bulk_status)
     kinds = {
-        kind: _kind(vitals.kinds.get(kind, KindVitals()), memory.succeeded.get(kind), memory.failed.get(kind))
+        kind: _kind(
+            vitals.kinds.get(kind, KindVitals()), memory.succeeded.get(kind), memory.failed.get(kind), until
+        )
         for kind in KINDS
     }
     return PanelHealth(
@@ -171,23 +175,23 @@ def _panel(vitals: PanelVitals | None, configured: Configured, at: datetime, mem
         sweep_seconds=seconds,
         sweep_hint=_hint(seconds, vitals, configured),
         unknown_intents=vitals.unknown,
-        key_refused=_key_refused(vitals),
+        key_refused=_key_refused(vitals, until),
         kinds=kinds,
     )
 
 
-def _kind(told: KindVitals, succeeded: datetime | None, failed: Failure | None) -> KindHealth:
-    """Put what the database and what a daemon remembers together: the newer one counts."""
-    newest = max((at for at in (told.succeeded_at, succeeded) if at), default=None)
-    if failed is not None and (told.failed_at is None or told.failed_at < failed.at):
+def _kind(told: KindVitals, succeeded: datetime | None, failed: Failure | None, until: datetime) -> KindHealth:
+    """Put what the database and what a daemon remembers together: the newest counts that is not after `until`."""
+    newest = max((at for at in (told.succeeded_at, succeeded) if at and at <= until), default=None)
+    if failed is not None and failed.at <= until and (told.failed_at is None or told.failed_at < failed.at):
         return KindHealth(newest, failed.at, failed.error)
     return KindHealth(newest, told.failed_at, told.error)
 
 
-def _key_refused(vitals: PanelVitals) -> bool:
+def _key_refused(vitals: PanelVitals, until: datetime) -> bool:
     """Return whether the panel's newest word about the key was a no; a round that asked nothing proves nothing."""
     seen = vitals.seen
-    if seen.fault_kind != KeyRefused.kind or seen.fault_at is None:
+    if seen.fault_kind != KeyRefused.kind or seen.fault_at is None or seen.fault_at > until:
         return False
     answered = [one.succeeded_at for one in vitals.kinds.values() if one.succeeded_at is not None]
     return all(at < seen.fault_at for at in answered)

@@ -182,7 +182,7 @@ class Glance:
         return _rows(connection, statement.limit(limit))
 
     def _panels(self, connection: Connection, now: datetime) -> list[PanelGlance]:
-        ended = self._rounds.look(connection)
+        ended = self._rounds.look(connection, now)
         doubted = self._anomalies.answer(None, lambda: count_anomalies(connection))
         asked = count_requests(connection, now)
         return [
@@ -191,7 +191,7 @@ class Glance:
                 requests=asked.get(one.name, 0),
                 anomalies=doubted.get(one.name, 0),
             )
-            for one in look_at_panels(connection)
+            for one in look_at_panels(connection, now)
         ]
 
 

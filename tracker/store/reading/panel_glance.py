@@ -4,17 +4,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from tracker.model import Kind
 from tracker.store.schema import anomalies, balance_snapshots, leases, panels, rounds
-from tracker.store.types import utcnow
+from tracker.store.types import Moment, utcnow
 
 ROUNDS: Final = 5000
 """Rounds looked back at: hours, even of twenty panels."""
 
 LONGEST_ROUND: Final = timedelta(minutes=10)
 """Rounds are told when they end: one that began so long before the newest one may still have come in after it."""
+
+AHEAD: Final = timedelta(minutes=1)
+"""Clocks in step differ by less. What lies further ahead was dated by a clock that stood ahead, and would be the
+newest until that time has come, whatever happens meanwhile: it does not count."""
 
 STOPPED: Final = "stopped"
 """The outcome of a round that we ended ourselves: it says nothing about the panel."""
@@ -66,9 +70,13 @@ class Rounds:
     def __init__(self) -> None:
         self._ended: dict[tuple[str, Kind], Freshness] = {}
 
-    def look(self, connection: Connection) -> dict[str, dict[Kind, Freshness]]:
+    def look(self, connection: Connection, now: datetime) -> dict[str, dict[Kind, Freshness]]:
         """Return the freshness of each kind, by panel."""
+        until = now + AHEAD
+        if any(one.last > until for one in self._ended.values()):  # it was `now` that stood ahead
+            self._ended = {}
         newest = select(rounds.c.panel, rounds.c.kind, rounds.c.finished_at, rounds.c.outcome)
+        newest = newest.where(rounds.c.finished_at <= until)
         if self._ended:
             seen = max(one.last for one in self._ended.values())
             newest = newest.where(rounds.c.started_at >= seen - LONGEST_ROUND)
@@ -88,7 +96,7 @@ class Rounds:
 _balances = balance_snapshots.alias("newest_balance").c
 _NEWEST_BALANCE: Final = (
     select(_balances.id)
-    .where(_balances.panel == panels.c.name)
+    .where(_balances.panel == panels.c.name, _balances.at <= bindparam("until", type_=Moment))
     .order_by(_balances.at.desc(), _balances.id.desc())
     .limit(1)
     .correlate(panels)
@@ -104,10 +112,10 @@ _PANELS: Final = (
 )
 
 
-def look_at_panels(connection: Connection) -> list[PanelGlance]:
+def look_at_panels(connection: Connection, now: datetime) -> list[PanelGlance]:
     """Return every panel that was ever polled, without its rounds, requests and anomalies."""
     found = []
-    for row in connection.execute(_PANELS).mappings():
+    for row in connection.execute(_PANELS, {"until": now + AHEAD}).mappings():
         ended = None if row["expires_at"] is None else row["clock"] - row["expires_at"]
         told = {name: row[name] for name in PanelGlance._fields if name in row}
         is_over = ended is not None and ended >= timedelta(0)
@@ -125,7 +133,7 @@ def count_requests(connection: Connection, now: datetime) -> dict[str, int]:
     """Return the requests that each panel was sent, by the rounds that ended within a minute of `now`."""
     lately = (
         rounds.c.started_at >= now - LONGEST_ROUND,
-        rounds.c.finished_at >= now - timedelta(minutes=1),
+        rounds.c.finished_at.between(now - timedelta(minutes=1), now + AHEAD),
     )
     statement = select(rounds.c.panel, func.sum(rounds.c.requests)).where(*lately).group_by(rounds.c.panel)
     return {panel: int(count) for panel, count in connection.execute(statement)}

@@ -16,7 +16,7 @@ from tracker.errors import DatabaseUnreachable
 from tracker.model import Kind
 from tracker.store.engine import reading
 from tracker.store.reading.elements import seconds_of
-from tracker.store.reading.panel_glance import STOPPED, PanelGlance, look_at_panels
+from tracker.store.reading.panel_glance import AHEAD, STOPPED, PanelGlance, look_at_panels
 from tracker.store.schema import anomalies, intents, orders, panels, rounds
 
 ROUNDS: Final = 20_000
@@ -85,13 +85,13 @@ class _Waiting(NamedTuple):
 def look_at_vitals(engine: Engine, now: datetime, patience: Patience) -> list[PanelVitals]:
     """Return every panel that was ever polled or that orders or intents wait for, by name."""
     with reading(engine) as connection:
-        seen = {one.name: one for one in look_at_panels(connection)}
+        seen = {one.name: one for one in look_at_panels(connection, now)}
         bulk = {
             row.name: row.bulk_status for row in connection.execute(select(panels.c.name, panels.c.bulk_status))
         }
         waiting = _waiting(connection, now)
         unknown = _unknown(connection, now)
-        kinds = _kinds(connection)
+        kinds = _kinds(connection, now)
         late = {
             name: _late(connection, name, now, timedelta(seconds=patience(name, one.open, bulk.get(name))))
             for name, one in waiting.items()
@@ -177,8 +177,9 @@ def _unknown(connection: Connection, now: datetime) -> dict[str, int]:
     return {panel: int(count) for panel, count in connection.execute(statement.group_by(intents.c.panel))}
 
 
-def _kinds(connection: Connection) -> dict[str, dict[Kind, KindVitals]]:
-    newest = select(rounds).order_by(rounds.c.started_at.desc()).limit(ROUNDS).subquery("newest").c
+def _kinds(connection: Connection, now: datetime) -> dict[str, dict[Kind, KindVitals]]:
+    past = select(rounds).where(rounds.c.finished_at <= now + AHEAD)
+    newest = past.order_by(rounds.c.started_at.desc()).limit(ROUNDS).subquery("newest").c
     ended_well = newest.outcome == "ok"
     age = func.row_number().over(
         partition_by=(newest.panel, newest.kind, ended_well), order_by=newest.finished_at.desc()

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 
 from tracker.store.polling.refills import shared_id
 from tracker.store.reading.history.rows import Reader, Row, equal, within
+from tracker.store.reading.panel_glance import AHEAD
 from tracker.store.schema import (
     anomalies,
     balance_snapshots,
@@ -114,10 +115,11 @@ class PanelReads(Reader):
         statement = select(rounds).where(*equal(r.panel, panel), *within(r.started_at, since, until))
         return self._list(statement, [r.started_at.desc(), r.round], sort, limit)
 
-    def last_success(self, panel: str, kind: str) -> datetime | None:
+    def last_success(self, panel: str, kind: str, now: datetime) -> datetime | None:
         """Return when a round of `kind` last ended well; None where none did."""
-        statement = select(func.max(rounds.c.finished_at).label("at")).where(
-            rounds.c.panel == panel, rounds.c.kind == kind, rounds.c.outcome == "ok"
+        r = rounds.c
+        statement = select(func.max(r.finished_at).label("at")).where(
+            r.panel == panel, r.kind == kind, r.outcome == "ok", r.finished_at <= now + AHEAD
         )
         last: datetime | None = self._rows(statement)[0]["at"]
         return last
