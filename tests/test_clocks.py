@@ -27,12 +27,12 @@ from tracker.daemon.post import Post, connections, utc_now
 from tracker.decide import decide, decide_refill
 from tracker.errors import DatabaseUnreachable
 from tracker.grace import Moment
-from tracker.model import Answer, Refill, RefillStatus, SettledState, Status
+from tracker.model import Answer, Learned, Refill, RefillStatus, SettledState, Status
 from tracker.pace import Pacing
 from tracker.panel import uptime
 from tracker.rounds.desk import Desk
 from tracker.rounds.statuses import statuses
-from tracker.settings import Every
+from tracker.settings import Every, PanelSettings, Secret
 from tracker.simulator import Simulator
 from tracker.store import engine as engine_module
 from tracker.store.database import Database
@@ -174,6 +174,18 @@ def test_what_a_clock_parked_is_not_forgotten_where_the_database_fails_just_then
         assert report is not None
         assert report.answered == 1
     assert order_row(sqlite_database, order_id)["id"] == key
+
+
+@pytest.mark.parametrize(("days", "known"), [(0, False), (-2, None), (365, None)])
+def test_what_a_panel_did_not_understand_yesterday_or_by_a_clock_far_ahead_is_tried_again(
+    database: Database, lease: Lease, memory: Memory, days: int, *, known: bool | None
+) -> None:
+    memory.ledger.open("http://127.0.0.1:9")
+    memory.ledger.learn(Learned(bulk_status=False, learned_at=utc_now() + timedelta(days=days)))
+    panel, stop = PanelSettings("acme", "http://127.0.0.1:9", Secret(KEY), None), threading.Event()
+    with connections(stop) as connect:
+        post = Post(panel, Every(), database, lease, connect=connect, stop=stop)
+        assert post.desk.abilities.bulk_status is known
 
 
 # Leases

@@ -75,8 +75,8 @@ def utc_now() -> datetime:
 
 
 def _remembered(learned: Learned) -> Abilities:
-    """Return what was learned, but for what is old and should be tried again."""
-    if learned.learned_at is not None and utc_now() - learned.learned_at < RELEARN:
+    """Return what was learned, but for what is old, or of a clock that stood ahead, and should be tried again."""
+    if learned.learned_at is not None and abs(utc_now() - learned.learned_at) < RELEARN:
         return Abilities(learned.bulk_status, learned.bulk_refill)
     return Abilities(_worth_keeping(learned.bulk_status), _worth_keeping(learned.bulk_refill))
 
