@@ -69,6 +69,19 @@ def test_poll_that_went_partly_well_ends_with_3(tmp_path: Path, capsys: pytest.C
     assert rows == {"strict": "key_refused", "well": "ok"}
 
 
+def test_poll_asks_no_more_with_a_refused_key_even_about_all_and_asks_again_when_it_is_typed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Simulator(key="another") as strict:
+        config = str(configure(tmp_path, {"strict": strict.url}, f"sqlite:///{tmp_path}/tracker.db"))
+        assert typed_here("track", "--panel", "strict", "1", "--config", config) == 0
+        for times in (1, 2):
+            capsys.readouterr()
+            assert typed_here("poll", "--all", "--config", config, "--json") == 4
+            assert [row["kind"] for row in json.loads(capsys.readouterr().out)] == ["statuses"]
+            assert strict.counts.total() == times
+
+
 @pytest.mark.parametrize(
     "command", ["poll", "track --panel acme 7", "orders", "show 7", "db status", "db upgrade"]
 )

@@ -12,7 +12,8 @@ from tracker.errors import (
     Refused,
     Stopped,
 )
-from tracker.panel import Answers, NotSent
+from tracker.model import Status
+from tracker.panel import Answers, Budget, NotSent
 
 
 @pytest.mark.parametrize("in_flight", [2, 4])
@@ -83,7 +84,24 @@ def test_a_refused_key_is_seen_by_the_caller_before_more_is_sent() -> None:
         for _, outcome in at.client.statuses(feed(work)):
             assert isinstance(outcome, KeyRefused)
             work.clear()
-    assert len(at.panel.asked) == 2
+    assert len(at.panel.asked) <= 2
+
+
+def test_what_waits_for_its_slot_while_a_key_is_refused_is_not_sent_and_what_comes_later_is() -> None:
+    refused = threading.Event()
+
+    def answer(asked: Asked) -> bytes:
+        return pending(asked) if refused.is_set() else ok({"error": "Invalid API key"})
+
+    with setting(answer, in_flight=8, budget=Budget(600)) as at:
+        outcomes = [outcome for _, outcome in at.client.statuses(feed([Batch([i]) for i in "12345678"]))]
+        assert {type(outcome) for outcome in outcomes} == {KeyRefused}
+        assert {str(outcome).split(": ", 2)[2] for outcome in outcomes} == {
+            'the key is not accepted ("Invalid API key"): check the key, and the account at the panel'
+        }
+        assert at.client.requests == len(at.panel.asked) < 5
+        refused.set()
+        assert at.client.status("9") == Status("pending", "Pending")
 
 
 def test_the_threads_are_kept_between_calls_and_end_with_the_client() -> None:

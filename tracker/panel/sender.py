@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from tracker.errors import ConfigurationFault, PanelFault, RateLimited, Refused, Unreachable
+from tracker.errors import ConfigurationFault, KeyRefused, PanelFault, RateLimited, Refused, Unreachable
 from tracker.panel.backend import Dropped, NotSent, uptime
 from tracker.panel.budget import Budget
 from tracker.panel.faults import LONGEST_HINT, reply_value
@@ -65,6 +65,8 @@ class Sender:
         self._observe = observe
         self._lock = threading.Lock()
         self._limited = 0
+        self._key_refused: KeyRefused | None = None
+        """The last such fault."""
 
     def holds_key(self, text: str) -> bool:
         """Tell whether a text that we are given tells the key."""
@@ -94,10 +96,14 @@ class Sender:
         """
         left = limits.seconds
         repeatable = not limits.fresh
+        known = self._key_refused
         while True:
             if not in_turn:
                 self.turn(what, limits.until)
             in_turn = False
+            # What came while this one waited is its answer too: some panels ban a host after five such tries.
+            if (fault := self._key_refused) is not None and fault is not known:
+                raise KeyRefused(*fault.args)
             started = uptime()
             try:
                 return self._once(action, fields, what, read, replace(limits, seconds=left))
@@ -133,9 +139,12 @@ class Sender:
             )
         except PanelFault as fault:
             outcome = fault.kind
+            self._named(fault, what)
             if isinstance(fault, RateLimited):
                 self._pause(fault)
-            raise self._named(fault, what) from None
+            elif isinstance(fault, KeyRefused):
+                self._key_refused = fault
+            raise fault from None
         finally:
             if self._observe is not None:
                 self._observe(action, outcome, time.monotonic() - started)
@@ -148,14 +157,13 @@ class Sender:
             self._limited += 1
         self._budget.pause(own if fault.retry_after is None else fault.retry_after)
 
-    def _named(self, fault: PanelFault, what: str) -> PanelFault:
+    def _named(self, fault: PanelFault, what: str) -> None:
         """Say in the fault's text which panel was asked for what, and take the key out of it."""
         sentence = str(fault)
         if isinstance(fault, Refused):
             fault.text = redact(fault.text, self._secrets)
             sentence = f'the panel refused: "{fault.text}"'
         fault.args = (redact(f"{self.name}: {what}: {sentence}", self._secrets, limit=_SENTENCE),)
-        return fault
 
 
 def _form(fields: Mapping[str, str]) -> bytes:

@@ -22,7 +22,7 @@ from tracker.cli.options import (
 from tracker.cli.render import Column, Format
 from tracker.daemon.post import LEASE_SECONDS, RENEWALS, Post, connections, utc_now
 from tracker.daemon.service import holder_name
-from tracker.errors import EXIT_OK, EXIT_PARTLY, PanelFault, TrackerError, UsageFault
+from tracker.errors import EXIT_OK, EXIT_PARTLY, KeyRefused, PanelFault, TrackerError, UsageFault
 from tracker.model import KINDS, Kind
 from tracker.rounds.desk import Report
 from tracker.settings import Every, PanelSettings, Settings
@@ -190,6 +190,8 @@ def _rounds(
         report = post.tick(kind, force=force)
         if report is not None and not report.idle:
             yield kind, report
+            if isinstance(report.fault, KeyRefused):
+                return  # also with `force`: some panels ban a host after five tries
 
 
 def _row(panel: str, kind: Kind, report: Report) -> dict[str, object]:
