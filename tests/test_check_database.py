@@ -28,6 +28,7 @@ from tracker.store.upkeep import fitness
 NOW = datetime.now(UTC)
 NOBODY = 65534
 HOUR = timedelta(hours=1)
+USUAL = Every()
 ABOUT_THE_DATABASE = ("file_system", "disk", "log", "database", "schema", "writing", "intents")
 
 
@@ -358,10 +359,10 @@ def test_what_root_may_do_is_not_taken_for_what_the_daemon_may(tmp_path: Path) -
 # How polling goes
 
 
-def about_polling(database: Database, *, paused: bool = False) -> dict[str, Finding]:
+def about_polling(database: Database, every: Every = USUAL, *, paused: bool = False) -> dict[str, Finding]:
     panel = PanelSettings(PANEL, "https://acme.example/api/v2", Secret("k"), None, paused=paused)
     now = datetime.now(UTC)
-    found = list(polling(panel, Every(), seen(database, Settings("", (panel,)), now), database, now))
+    found = list(polling(panel, every, seen(database, Settings("", (panel,)), now), database, now))
     assert all(one.remedy for one in found if one.result == "warning")
     return {one.check: one for one in found}
 
@@ -420,6 +421,7 @@ def test_an_old_catalog_is_a_warning(database: Database, memory: Memory) -> None
     found = about_polling(database)["catalog"]
     assert found.result == "warning"
     assert found.said == "fetched 10h ago"
+    assert about_polling(database, Every(statuses=8 * 3600))["catalog"].result == "ok", "it waits for a long round"
     fetched(memory.ledger, 2 * HOUR)
     assert about_polling(database)["catalog"].result == "ok"
 

@@ -20,6 +20,7 @@ from sqlalchemy import insert, update
 from tracker.daemon.health.vitality import Configured, Finding, Health, examine
 from tracker.daemon.status import Failure, Figures
 from tracker.model import Anomaly, Balance, Counts, Kind, Outcome, RoundRow
+from tracker.settings import Every
 from tracker.simulator import Simulator
 from tracker.store.database import Database, opened
 from tracker.store.leases import Lease
@@ -80,12 +81,20 @@ def test_a_paused_panel_may_rest() -> None:
 
 
 def test_a_balance_that_has_not_come_for_three_intervals_is_a_stop_with_its_last_error() -> None:
-    kinds = {**FRESH, "balance": KindVitals(ago(minutes=17), ago(minutes=2), "acme: balance: HTTP 502")}
+    kinds = {**FRESH, "balance": KindVitals(ago(minutes=18), ago(minutes=2), "acme: balance: HTTP 502")}
     finding = only(judged(PanelVitals(HELD, kinds=kinds)))
     assert (finding.level, finding.panel) == ("stopped", "acme")
-    assert finding.what == "balance last succeeded 17m ago: acme: balance: HTTP 502"
-    kinds["balance"] = KindVitals(ago(minutes=16), ago(minutes=2), "acme: balance: HTTP 502")
+    assert finding.what == "balance last succeeded 18m ago: acme: balance: HTTP 502"
+    kinds["balance"] = KindVitals(ago(minutes=17), ago(minutes=2), "acme: balance: HTTP 502")
     assert judged(PanelVitals(HELD, kinds=kinds)).healthy
+
+
+def test_a_balance_that_waits_for_a_long_round_of_statuses_is_no_stop() -> None:
+    slow = Configured("acme", every=Every(statuses=1800.0))
+    kinds = {**FRESH, "statuses": KindVitals(ago(minutes=30)), "balance": KindVitals(ago(minutes=46))}
+    assert judged(PanelVitals(HELD, kinds=kinds), slow).healthy
+    kinds["balance"] = KindVitals(ago(minutes=47))
+    assert only(judged(PanelVitals(HELD, kinds=kinds), slow)).what == "balance last succeeded 47m ago"
 
 
 def test_a_kind_that_never_succeeded_is_a_stop_once_it_has_failed() -> None:

@@ -15,7 +15,8 @@ from tracker.store.reading.vitals import PanelVitals
 CHECKS: Final = ("abilities", "lease", "lag", "catalog")
 
 STALE: Final = 3
-"""Intervals without a catalog: two in a row may fail for a reason that goes away by itself."""
+"""Intervals without a catalog: two in a row may fail for a reason that goes away by itself. It may wait for a
+round of statuses as well, which may take its whole interval."""
 
 
 class Seen(NamedTuple):
@@ -102,6 +103,6 @@ def _catalog(panel: PanelSettings, every: Every, last: datetime | None, now: dat
         return ok(check, "not fetched yet: the first round does")
     age = (now - last).total_seconds()
     said = f"fetched {roughly(max(age, 0.0))} ago"
-    if panel.paused or age <= STALE * every.catalog:
+    if panel.paused or age <= STALE * every.catalog + every.statuses:
         return ok(check, said)
     return warning(check, said, f"tracker poll catalog --panel {panel.name}; tracker rounds --panel {panel.name}")

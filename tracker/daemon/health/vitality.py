@@ -19,7 +19,8 @@ from tracker.store.reading.panel_glance import AHEAD, PanelGlance
 from tracker.store.reading.vitals import KindVitals, PanelVitals
 
 PATIENCE: Final = 3
-"""Intervals without a success after which a kind of work counts as stopped: one bad hour of a panel is common."""
+"""Intervals without a success after which a kind of work counts as stopped: one bad hour of a panel is common. All
+rounds of a panel share a thread, and one of statuses may take its whole interval: that is allowed on top."""
 
 ALLOWED: Final = 60.0
 """Seconds that everything may take on top: nobody is woken for less."""
@@ -225,7 +226,7 @@ def _judge(panel: PanelHealth, every: Every, now: datetime) -> list[Finding]:
         return [Finding("stopped", name, "the panel refuses the key", remedy)]
     found = []
     for kind in KINDS:
-        if (what := _stopped(kind, panel.kinds[kind], getattr(every, kind), now)) is not None:
+        if (what := _stopped(kind, panel.kinds[kind], every, now)) is not None:
             remedy = f"see `tracker rounds --panel {name}`; `tracker check` tries the panel itself"
             found.append(Finding("stopped", name, what, remedy))
     if panel.late:
@@ -239,13 +240,14 @@ def _judge(panel: PanelHealth, every: Every, now: datetime) -> list[Finding]:
     return found
 
 
-def _stopped(kind: Kind, told: KindHealth, interval: float, now: datetime) -> str | None:
+def _stopped(kind: Kind, told: KindHealth, every: Every, now: datetime) -> str | None:
     """Say that a kind of work has stopped, or nothing."""
     failed, succeeded = told.last_error_at, told.last_success_at
     failing = failed is not None and (succeeded is None or succeeded < failed)
     if succeeded is None:
         return f"{kind} never succeeded: {told.last_error}" if failing else None
-    old = now - succeeded > timedelta(seconds=PATIENCE * interval + ALLOWED)
+    allowed = PATIENCE * getattr(every, kind) + every.statuses + ALLOWED
+    old = now - succeeded > timedelta(seconds=allowed)
     if not old or (kind in LEAVES_NO_ROW and not failing):
         return None
     why = f": {told.last_error}" if failing else ""
