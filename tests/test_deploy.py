@@ -7,9 +7,13 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from books import everything
+from cli_setting import sql
+from filled import fill, whole_second
 
 from tracker import errors
 from tracker.cli.main import COMMANDS
+from tracker.store.database import Database
 
 pytestmark = pytest.mark.once
 
@@ -71,6 +75,21 @@ def test_the_page_names_only_files_that_are_there() -> None:
     named = set(re.findall(r"\bdeploy/([a-z.-]+[a-z])", PAGE))
     assert named >= {"tracker.service", "tracker.sysusers", "tracker.tmpfiles", "keys.conf", "as-tracker"}
     assert [name for name in sorted(named) if not (DEPLOY / name).exists()] == []
+
+
+def test_a_renamed_panel_takes_its_whole_history_along(database: Database, database_url: str) -> None:
+    fill(database, whole_second())
+    before = everything(database)
+    named = {table for table, rows in before.items() if any("acme" in row.values() for row in rows)}
+    assert named == {"panels", *(table for table, rows in before.items() if "panel" in rows[0])}
+    for statement in re.findall(r"^UPDATE .+", PAGE, re.MULTILINE):
+        sql(database_url, statement.replace("'senderin'", "'acme'"))
+    for table, rows in everything(database).items():
+        renamed = [
+            {**row, **{name: "senderin-eu" for name, told in row.items() if told == "acme"}}
+            for row in before[table]
+        ]
+        assert sorted(map(repr, rows)) == sorted(map(repr, renamed)), table
 
 
 def test_the_page_names_only_commands_that_there_are() -> None:
