@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from acting_setting import LINK, Desk, desk_at, simulator
 from terminal import Terminal
 
+from tracker.cli.acting import intents as module
 from tracker.cli.acting.evidence import conclusion
 from tracker.cli.acting.journal import told_of
 from tracker.model import Intent, IntentState
@@ -187,6 +189,11 @@ def _intent(state: IntentState = "confirmed", **fields: Any) -> Intent:  # noqa:
     blank = dict.fromkeys(Intent._fields)
     known = {"uuid": "1a2b3c4d-0000", "panel": "acme", "action": "add", "state": state, "payload": {}}
     return Intent(**{**blank, **known, "sent_at": SENT, "deadline_at": SENT, "currency": "USD", **fields})
+
+
+def test_a_balance_of_the_evidence_is_dated_in_utc_whatever_zone_the_database_tells() -> None:
+    tokyo = Snapshot(NOW.astimezone(ZoneInfo("Asia/Tokyo")), Decimal(5), "USD")
+    assert module._seen(tokyo) == "5 USD at 2026-11-23 12:00:00 UTC"
 
 
 def _snapshot(balance: str, currency: str = "USD") -> Snapshot:

@@ -210,14 +210,14 @@ def test_services_are_found_by_a_text_and_tell_how_their_price_moved(type_: Type
     sql(history, "DELETE FROM service_changes WHERE old IN ('1.5', '1.3')")
 
 
-def test_a_terminal_is_told_when_there_is_more_and_a_pipe_is_not(type_: Type) -> None:
+def test_it_is_told_when_there_is_more_and_programs_get_whole_documents(type_: Type) -> None:
     lines, _ = on_terminal("balance --limit 2", 80)
     assert lines[-1] == "(The first 2; there are more: --limit)"
     assert len(lines) == 5
     assert not on_terminal("balance --limit 7", 80).lines[-1].startswith("(")
     assert type_("balance --limit 2 --format csv")[1:] == (
         "at,panel,balance,currency\n2026-03-12T12:00:00Z,acme,19.5,USD\n2026-03-11T02:00:00Z,acme,20.000001,USD\n",
-        "",
+        "(The first 2; there are more: --limit)\n",
     )
 
 

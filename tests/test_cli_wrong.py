@@ -28,6 +28,7 @@ def empty(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     [
         ("track --panel acme 1,2", 2, "no comma, no space"),
         ("track --panel acme ''", 2, "cannot be the id of an order"),
+        ("track --panel 'a b/c' 1", 2, "'a b/c' cannot be the name of a panel"),
         ("track --panel acem 1", 78, "Did you mean acme?"),
         ("track --panel acme 1 2 --refill 3", 2, "name exactly one"),
         ("track --panel acme 1 --ordered-at soon", 2, "is no time like"),
@@ -35,6 +36,8 @@ def empty(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         ("poll --panel acem", 78, "Did you mean acme?"),
         ("poll statuses 23501", 2, "not both"),
         ("poll 99999999", 1, "No order 99999999 is known"),
+        ("untrack acme/7 --panel other", 2, "--panel other, but the order is named acme/7: say one of them"),
+        ("track --panel acme 7 --ordered-at 2099-01-01", 2, "is in the future"),
         ("orders --limit 0", 2, "--limit"),
         ("orders --limit 9223372036854775807", 2, "is not in the range"),
         ("orders --link '\udcff'", 2, r"'\xff' is no Unicode text: type it in UTF-8"),
@@ -198,6 +201,19 @@ def test_a_full_disk_under_what_is_printed_is_said(tmp_path: Path, line: str) ->
         1,
         "tracker: what this prints cannot be written: No space left on device. Make room.",
     )
+
+
+def test_an_export_onto_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    config = configure(tmp_path, {"acme": "http://127.0.0.1:9/api/v2"}, f"sqlite:///{tmp_path}/tracker.db")
+    assert typed_here("db", "upgrade", "--config", str(config)) == 0
+    with (
+        Path("/dev/full").open("w") as full,
+        Warm(["export", "orders", "-"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path) as process,
+    ):
+        _, told = process.communicate(PATIENCE)
+    assert process.returncode == 1
+    assert "No space left on device" in told
+    assert "Exception ignored" not in told
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from cli_setting import sql, typed, typed_here
 from promises import broken
 from simulation import PATIENCE, until
 from terminal import Terminal
 from warm import Warm
+
+from tracker.cli.working import demo as module
+from tracker.store.database import opened
 
 CHANGE = re.compile(r"  demo/\d+: \w+ -> \w+ \(")
 TOTALS = re.compile(r"\d\d:\d\d:\d\d .*completed=\d+ .*balance=[\d.]+ USD due=")
@@ -79,12 +83,13 @@ def test_a_pipe_gets_plain_lines_and_the_commands_it_prints_work(tmp_path: Path)
         rest, errors = demo.communicate(PATIENCE)
     assert (demo.returncode, errors) == (0, "")
     assert "\x1b" not in "".join(told) + rest
-    commands = re.findall(r"^  (TRACKER_DATABASE_URL=.+)$", rest, re.MULTILINE)
-    assert len(commands) == 3
+    first, *commands = re.findall(r"^  (\S.+)$", rest.partition("Try on it")[2], re.MULTILINE)
+    export, set_ = shlex.split(first)
+    assert (export, len(commands)) == ("export", 3)
+    env = os.environ | {"TRACKER_DATABASE_URL": set_.removeprefix("TRACKER_DATABASE_URL=")}
     for command in commands:
-        set_, program, *arguments = shlex.split(command)
+        program, *arguments = shlex.split(command)
         assert program == "tracker"
-        env = os.environ | {"TRACKER_DATABASE_URL": set_.partition("=")[2]}
         with Warm(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path("/"), env=env) as process:
             out, err = process.communicate(PATIENCE)
         assert (process.returncode, err) == (0, ""), command
@@ -97,6 +102,26 @@ def test_a_second_demo_in_the_same_database_is_another_panel(tmp_path: Path) -> 
         assert typed_here("demo", "--seconds", "1", "--orders", "20", "--database", url) == 0
     assert sql(url, "SELECT name FROM panels ORDER BY name") == [("demo",), ("demo-2",)]
     assert broken(url) == {}
+
+
+def test_a_demo_into_a_real_history_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/real.db"
+    with opened(url, create=True) as database:
+        database.upgrade()
+    sql(url, "INSERT INTO panels (name) VALUES ('senderin')")
+    sql(url, "INSERT INTO orders (panel, order_id) VALUES ('acme', '1')")
+    refused = typed("demo", "--seconds", "1", "--database", url)
+    assert refused.returncode == 2
+    assert "holds the history of acme, senderin" in refused.stderr
+    assert sql(url, "SELECT count(*) FROM orders") == [(1,)]
+
+
+@pytest.mark.parametrize(("called", "program"), [("x/tracker", "x/tracker"), ("tracker/__main__.py", "tracker")])
+def test_the_commands_at_the_end_name_the_program_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, called: str, program: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [called, "demo"])
+    assert module._program() == program
 
 
 def test_a_demo_into_what_is_no_database_is_refused() -> None:

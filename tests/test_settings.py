@@ -429,7 +429,16 @@ def test_a_key_file_that_cannot_be_read_is_named_with_the_remedy(write: Write, t
     assert f"{tmp_path}/senderin.key cannot be read (No such file or directory)" in text
     assert f"install -m 600 /dev/null {tmp_path}/senderin.key" in text
     (tmp_path / "senderin.key").mkdir()
-    assert f"{tmp_path}/senderin.key is not a file" in complaint(path)
+    assert f"{tmp_path}/senderin.key is not a file; name the file" in complaint(path)
+
+
+def test_what_mends_a_key_file_that_is_there_never_throws_its_key_away(write: Write, tmp_path: Path) -> None:
+    path = write()
+    (tmp_path / "senderin.key").unlink()
+    (tmp_path / "senderin.key").symlink_to("senderin.key")
+    text = complaint(path)
+    assert "cannot be read (Too many levels of symbolic links); let the user that runs tracker read it" in text
+    assert "install" not in text
 
 
 def test_a_key_written_in_place_of_its_file_is_not_repeated(write: Write) -> None:

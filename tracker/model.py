@@ -2,7 +2,7 @@
 
 Nothing here imports anything of ours, reads a clock, or touches the outside. Records that are made for every
 order of every poll are named tuples: they are as immutable as a frozen dataclass and three times cheaper to make.
-Every `datetime` is aware and in UTC, every amount of money is a `Decimal`, every id is text.
+Every `datetime` is aware (from Postgres in its session's zone), every amount of money a `Decimal`, every id text.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """What we know before we act: the service, the order, the account's funds."""
 
 from collections.abc import Mapping
+from datetime import UTC
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -70,7 +71,7 @@ class Knowledge:
         if row is not None:
             raise UsageFault(
                 f"{self._panel}: service {service_id} ({row['name']}) left the catalog at "
-                f"{row['gone_at']:%Y-%m-%d %H:%M} UTC. `tracker poll catalog` reads the catalog anew."
+                f"{row['gone_at'].astimezone(UTC):%Y-%m-%d %H:%M} UTC. `tracker poll catalog` reads it anew."
             )
         if self._history.services(self._panel, limit=1):
             raise UsageFault(

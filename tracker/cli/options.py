@@ -163,9 +163,9 @@ class Asked:
             raise UsageFault(f"--columns: {error}") from None
 
     def show(self, rows: Sequence[Mapping[str, object]], columns: Sequence[Column], empty: str) -> None:
-        """Print what was read as `how` says; a terminal is told when there would be more."""
+        """Print what was read as `how` says, and on stderr whether there would be more."""
         show_rows(rows[: self.limit], self.chosen(columns), self.format_, empty)
-        if self.limit is not None and len(rows) > self.limit and self.format_ == "table" and sys.stdout.isatty():
+        if self.limit is not None and len(rows) > self.limit:
             click.echo(f"(The first {self.limit}; there are more: --limit)", err=True)
 
 
@@ -247,6 +247,8 @@ def split_name(name: str) -> tuple[str | None, str]:
 def find_order(opened: "Database", name: str, panel: str | None = None) -> Mapping[str, Any]:
     """Return the row of the order that `name` means. Raises where there is none, or more than one."""
     named, order_id = split_name(name)
+    if named and panel and named != panel:
+        raise UsageFault(f"--panel {panel}, but the order is named {name}: say one of them.")
     found = opened.history.find(order_id, named or panel)
     if not found:
         where = f" of panel {named or panel}" if named or panel else ""

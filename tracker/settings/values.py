@@ -5,6 +5,7 @@ No sentence here repeats the value: people paste keys into the wrong line.
 
 import re
 import stat
+from errno import ENOENT
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -221,7 +222,7 @@ def read_key(path: Path, written: str) -> tuple[str, str | None]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is not a file; {_key_remedy(path)}")
+            raise ValueError(f"{path} is not a file; name the file that holds the key")
         with path.open("rb") as file:
             content = file.read(MAX_KEY_BYTES + 1)
     except OSError as error:
@@ -230,7 +231,10 @@ def read_key(path: Path, written: str) -> tuple[str, str | None]:
                 "must be the path of a file that holds the key, not the key; "
                 'write: key_file = "/etc/tracker/senderin.key"'
             ) from None
-        raise ValueError(f"{path} cannot be read ({error.strerror}); {_key_remedy(path)}") from None
+        mend = f"let the user that runs tracker read it; look with: ls -ld {path.parent} {path}"
+        if error.errno == ENOENT:  # of one that is there the command would throw away the key
+            mend = _key_remedy(path)
+        raise ValueError(f"{path} cannot be read ({error.strerror}); {mend}") from None
     return _key_in(content, path), _key_warning(status.st_mode, path)
 
 

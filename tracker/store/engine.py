@@ -243,6 +243,10 @@ def told(engine: Engine) -> Iterator[None]:
         if isinstance(error, _WAITED_FOR) or getattr(error, "connection_invalidated", False):
             raise DatabaseUnreachable(f"{where}: {reason}. {_AWAY[engine.dialect.name]}") from error
         raise
+    except exc.TimeoutError as error:  # of the pool: whoever has its connections waits for the database
+        raise DatabaseUnreachable(
+            f"{shown(engine.url)}: all connections are waiting. {_AWAY[engine.dialect.name]}"
+        ) from error
 
 
 def _remedy(raised: BaseException | None, reason: str) -> str | None:

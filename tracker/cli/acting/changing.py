@@ -34,7 +34,12 @@ def require_answer(how: How) -> None:
 
 def confirm(question: str, how: How) -> None:
     """Ask on the terminal; end the command, with nothing sent, unless the answer is yes."""
-    if not how.yes and not click.confirm(question, err=True):
+    try:
+        agreed = how.yes or click.confirm(question, err=True)
+    except click.Abort:
+        click.echo("\nNothing was sent.", err=True)
+        raise
+    if not agreed:
         click.echo("Nothing was sent.", err=True)
         raise click.exceptions.Exit(EXIT_FAILED)
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ from tracker.model import INTENT_STATES, Intent
 
 if TYPE_CHECKING:
     from tracker.store.database import Database
-    from tracker.store.journal.evidence import Evidence
+    from tracker.store.journal.evidence import Evidence, Snapshot
 
 _APPEARED: Final = (
     Column("order_id", "order"),
@@ -191,12 +192,21 @@ def _balances(intent: Intent, evidence: "Evidence") -> list[tuple[str, object]]:
     if intent.balance_before is not None:
         told.append(("balance_before", money(intent.balance_before, intent.currency)))
     elif before is not None:
-        told.append(("balance_before", f"{money(before.balance, before.currency)} at {before.at:%F %T} UTC"))
+        told.append(
+            (
+                "balance_before",
+                _seen(before),
+            )
+        )
     if intent.balance_after is not None:
         told.append(("balance_after", money(intent.balance_after, intent.currency)))
     elif after is not None:
-        told.append(("balance_after", f"{money(after.balance, after.currency)} at {after.at:%F %T} UTC"))
+        told.append(("balance_after", _seen(after)))
     return told
+
+
+def _seen(snapshot: "Snapshot") -> str:
+    return f"{money(snapshot.balance, snapshot.currency)} at {snapshot.at.astimezone(UTC):%F %T} UTC"
 
 
 def _plain(evidence: "Evidence") -> dict[str, Any]:

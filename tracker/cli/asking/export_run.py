@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from tracker.cli.asking.export_files import FILES, RowFile
 from tracker.cli.asking.export_target import Target
+from tracker.cli.pipe import silence
 from tracker.cli.render import console
 from tracker.errors import TrackerError
 from tracker.store.reading.export import Export, Step
@@ -55,6 +56,8 @@ def run(exported: Export, name: str, file: str, form: str, *, after: str | None,
         except BrokenPipeError:
             raise
         except OSError as error:
+            if target.path is None:
+                silence(sys.stdout)
             outcome.fault = TrackerError(
                 f"Cannot write {target.path or 'to stdout'}: {error.strerror}. Make room."
             )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -104,6 +104,14 @@ def time_of(text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise ValueError(f"{shown(text)} is no time like 2026-11-23T10:15:00Z, and no unix seconds")
+
+
+def past(text: str) -> datetime:
+    """Return the moment of a text as `time_of` reads it, of something that has happened: not after tomorrow."""
+    moment = time_of(text)
+    if moment > datetime.now(UTC) + timedelta(days=1):  # a clock, or an offset that was left out, may be wrong
+        raise ValueError(f"{shown(text)} is in the future")
+    return moment
 
 
 def shown(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tracker.cli.completion import complete_panels
-from tracker.cli.following.given import given, id_of, ref_of, text_of, time_of
+from tracker.cli.following.given import given, id_of, past, ref_of, shown, text_of
 from tracker.cli.options import config_option, database, find_order, open_database, require_panel, settings
 from tracker.errors import UsageFault
 
@@ -49,6 +49,7 @@ def track(
 
     Any other program can do the same in SQL: INSERT INTO orders (panel, order_id) VALUES ('PANEL', 'ORDER')
     """
+    from tracker.settings.values import is_panel_name  # noqa: PLC0415  # see `tracker.cli.options`
     from tracker.store.following.tracking import NewOrder  # noqa: PLC0415  # see `tracker.cli.options`
 
     for one in (*order_ids, refill):
@@ -59,10 +60,12 @@ def track(
         "service_id": given(partial(id_of, of="a service"), service or None, "--service "),
         "link": given(text_of, link or None, "--link "),
         "ref": given(ref_of, ref or None, "--ref "),
-        "ordered_at": given(time_of, ordered_at, "--ordered-at "),
+        "ordered_at": given(past, ordered_at, "--ordered-at "),
         **numbers,
     }
     found = settings(config, need_panels=False)
+    if not is_panel_name(panel):
+        raise UsageFault(f"{shown(panel)} cannot be the name of a panel.")
     if found.panels:
         require_panel(found, panel)
     opened = open_database(found.database_url, create=True)

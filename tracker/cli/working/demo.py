@@ -4,7 +4,9 @@ Time is compressed: a second of the demo is ten minutes of the panel's life, and
 """
 
 import os
+import re
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -128,7 +130,12 @@ def _url(written: str | None) -> str:
 
 def _free_name(database: Database) -> str:
     """Another demo in the same database is another panel: its orders are not those of the last one."""
-    taken = {row["name"] for row in database.history.panels()}
+    taken = {row["name"] for row in database.history.panels()} | {panel for panel, _ in database.tally().orders}
+    if real := sorted(name for name in taken if not re.fullmatch(r"demo(-[0-9]+)?", name)):
+        raise UsageFault(
+            f"--database: {database.shown} holds the history of {', '.join(real[:3])}, "
+            "and what a demo makes up would stay in it for ever. Name another one."
+        )
     return next(name for n in range(1, len(taken) + 2) if (name := "demo" if n == 1 else f"demo-{n}") not in taken)
 
 
@@ -160,5 +167,12 @@ def _farewell(database: Database, name: str) -> None:
     newest = database.history.newest_transitions(1)
     order = newest[0]["order_id"] if newest else "ORDER"
     click.echo(f"\nThe history is in {database.shown}. Try on it:\n")
+    click.echo(f"  export TRACKER_DATABASE_URL={shlex.quote(database.shown)}")
     for command in (f"show {name}/{order}", "orders --state partial", "services --changes"):
-        click.echo(f"  TRACKER_DATABASE_URL={shlex.quote(database.shown)} tracker {command}")
+        click.echo(f"  {shlex.quote(_program())} {command}")
+
+
+def _program() -> str:
+    """Return what to type for `tracker` here: its path, where it was called by one that no search finds."""
+    called = sys.argv[0]
+    return "tracker" if Path(called).name != "tracker" or shutil.which("tracker") == called else called

@@ -1,5 +1,6 @@
 """What an outcome writes, in the turn of its panel: the intent, and the order or the refill that it made."""
 
+from datetime import UTC
 from typing import Any, Final, TypeGuard
 
 from sqlalchemy import Connection, and_, select, union, update
@@ -156,7 +157,8 @@ def _doubt(connection: Connection, intent: Intent, made: str | None) -> str | No
     here = select(orders.c.tracked_at).where(orders.c.panel == intent.panel, orders.c.order_id == made)
     since = connection.execute(here.where(orders.c.tracked_at < intent.sent_at)).scalar_one_or_none()
     if since is not None:
-        return f"the panel answered with the id of order {made}, which was followed before ({since:%F %T} UTC)"
+        at = f"{since.astimezone(UTC):%F %T} UTC"
+        return f"the panel answered with the id of order {made}, which was followed before ({at})"
     return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from tracker.cli.following.given import amount_of, id_of, ref_of, shown, text_of, time_of, whole_of
+from tracker.cli.following.given import amount_of, id_of, past, ref_of, shown, text_of, whole_of
 from tracker.cli.following.importing.lines import LONGEST
 from tracker.store.following.tracking import NewOrder
 
@@ -16,7 +16,7 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "runs": amount_of,
     "interval": amount_of,
     "ref": ref_of,
-    "ordered_at": time_of,
+    "ordered_at": past,
 }
 """The fields of `NewOrder`, in their order, and what reads each."""
 
